@@ -1,0 +1,248 @@
+"""The verbs: what a strategy or a port takes and gives.
+
+A strategy is one small frozen dataclass with one verb; its fields are its settings and its file's
+name is its `kind` in the configuration (`selection/top.py` is `selector: {kind: top}`). The file's
+`__all__` names that one class. Strategies do no I/O: a reviser *yields* what it wants to ask, and
+only the loop asks.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from elad.records import (
+    Candidate,
+    Chain,
+    Example,
+    Grade,
+    Message,
+    ParseOutcome,
+    Problem,
+    Purpose,
+    Reply,
+    Request,
+    Revision,
+    Sampling,
+    StepScores,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a student is given: a conversation, and the start of its own reply."""
+
+    messages: tuple[Message, ...]
+    prefix: str = ""
+    """Text that the student has already said; generation goes on right after it."""
+    seed: int = 0
+    """Fixes what is drawn for this prompt, whatever else is in the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What a student wrote after the prompt's prefix."""
+
+    text: str
+    finished: bool
+    """True when it ended by itself; False when `max_tokens` or the context cut it off."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How a student is trained; the `training` section of a configuration."""
+
+    epochs: float = 3.0
+    learning_rate: float = 1.0e-3
+    batch_size: int = 16
+    micro_batch_size: int = 4
+    """Rows that are in memory at once; gradients are accumulated up to `batch_size`."""
+    warmup_ratio: float = 0.05
+    max_length: int = 512
+    """Longer rows are left out, and counted in the training summary."""
+    warm_start: bool = False
+    """Go on from the last round's student instead of training the base on all that was bought."""
+    validation_share: float = 0.1
+    patience: int = 0
+    """Stop after so many epochs without a lower validation loss; 0 trains to the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A trained student and how its training went."""
+
+    student: "Student"
+    summary: Mapping[str, Any]
+
+
+class Student(Protocol):
+    """A model that drafts, is scored, and learns. `fit` gives a new student and leaves the old."""
+
+    @property
+    def id(self) -> str:
+        """Fingerprint of model, weights and arithmetic: equal ids give equal output."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        """One generation for each prompt, in the prompts' order.
+
+        A prompt that does not fit the context gives an empty, unfinished generation.
+        """
+        ...
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """Natural log-probability of each token of each target text, right after its prompt."""
+        ...
+
+    def fit(
+        self, examples: Sequence[Example], objective: "Objective", training: Training, *, seed: int, folder: Path
+    ) -> Fit:
+        """A new student, trained on the examples and saved under `folder`."""
+        ...
+
+
+class Opener(Protocol[T_co]):
+    """The settings of a student or a teacher; `open` loads or connects."""
+
+    def open(self) -> T_co: ...
+
+
+class Teacher(Protocol):
+    """Who is asked and paid."""
+
+    @property
+    def id(self) -> str:
+        """Kind and model; part of the key under which replies are kept."""
+        ...
+
+    @property
+    def serves(self) -> frozenset[Purpose]:
+        """Which purposes it can answer."""
+        ...
+
+    def worst_case(self, request: Request) -> "tuple[int, int, float]":
+        """Upper bounds of one call: tokens in, tokens out, money."""
+        ...
+
+    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Replies as they arrive, in any order, one for each request.
+
+        The iterable is drawn from lazily: a request not yet drawn has not been sent. A failure of
+        one request is a reply with an outcome. Raises `TeacherError` only when the teacher as a
+        whole cannot be reached.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """An answer read out of a text, in canonical form; None unless the outcome is PARSED."""
+
+    answer: str | None
+    outcome: ParseOutcome
+
+
+class Task(Protocol):
+    """What a question is: how it is put, how an answer is read, what counts as right."""
+
+    @property
+    def cue(self) -> str:
+        """The words that make a student conclude, e.g. "The answer is"."""
+        ...
+
+    def messages(self, problem: Problem) -> tuple[Message, ...]:
+        """The conversation that puts the question to a student (and, in their prompts, to teachers)."""
+        ...
+
+    def question(self, problem: Problem) -> str:
+        """Context, question and lettered options as one text."""
+        ...
+
+    def conclusion(self, problem: Problem, answer: str) -> str:
+        """The concluding sentence, with the answer in the form that `parse` takes strictly."""
+        ...
+
+    def options(self, problem: Problem) -> tuple[str, ...] | None:
+        """The short texts that may follow the cue (letters), or None for free answers."""
+        ...
+
+    def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
+        """The answer that a text concludes with. `finished=False`: the text was cut off."""
+        ...
+
+    def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
+        """Whether two parsed answers mean the same; None equals nothing, not even None."""
+        ...
+
+    def grade(self, problem: Problem, chain: Chain) -> Grade:
+        """How the chain compares with the gold answer. Raises ValueError without a gold answer."""
+        ...
+
+    def wrong_answer(self, problem: Problem) -> str:
+        """A plausible answer that is not the gold one, for checking the grader."""
+        ...
+
+
+class Uncertainty(Protocol):
+    """How unsure a student is of each step of its own chains."""
+
+    def __call__(
+        self, drafts: Sequence[tuple[Problem, Chain]], student: Student, task: Task, seed: int
+    ) -> list[StepScores]: ...
+
+
+class Selector(Protocol):
+    """Picks questions to buy: ids, best first, unique, at most `allowance` of them."""
+
+    @property
+    def needs_scores(self) -> bool: ...
+
+    def __call__(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> list[str]: ...
+
+
+Ask: TypeAlias = Request | Prompt
+"""A reviser asks the teacher with a `Request`, and lets the student go on with a `Prompt`."""
+Told: TypeAlias = Reply | Generation
+Revising: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], Revision]
+
+
+class Reviser(Protocol):
+    """Turns a candidate into a revision by asking.
+
+    A generator: it yields tuples of asks, is sent the answers in the same order, and returns the
+    revision. It does no I/O and draws no random numbers, so that a run resumed from the ledger
+    takes the same path. Answers with the outcome `BUDGET` end it with `RevisionOutcome.BUDGET`.
+    """
+
+    @property
+    def needs(self) -> frozenset[Purpose]:
+        """What the teacher must serve."""
+        ...
+
+    def __call__(self, candidate: Candidate, task: Task) -> Revising: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSum:
+    """A loss before it is divided: the caller divides by the global count."""
+
+    total: "Tensor"
+    count: "Tensor"
+    parts: "Mapping[str, Tensor]"
+
+
+class Objective(Protocol):
+    """What a student is trained towards."""
+
+    def __call__(self, logits_NV: "Tensor", targets_N: "Tensor", mask_N: "Tensor") -> LossSum:  # noqa: N803
+        """Sum over the N positions where `mask_N` is true, of logits over a vocabulary of V."""
+        ...

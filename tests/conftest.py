@@ -1,0 +1,22 @@
+"""What all tests share: where the real data lies, and a closed network (loopback stays open)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("ELAD_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout; tests that need it skip where it is missing."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs ../shared/data, which is not part of the product")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own run folders."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
