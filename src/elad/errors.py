@@ -66,6 +66,8 @@ def nearest(word: str, options: Iterable[str]) -> str:
     "known: 'answer', 'question'"
     """
     known = sorted(set(options))
+    if not known:
+        return "there are none"
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

@@ -1,0 +1,196 @@
+"""The one configuration: a typed value, from YAML or Python. Unknown keys are refused with near matches."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SkipValidation, ValidationError
+
+from elad.errors import ConfigError, nearest
+from elad.kinds import build, describe, reasons
+from elad.ledger.budget import Budget
+from elad.protocols import Objective, Opener, Reviser, Selector, Student, Task, Teacher, Training, Uncertainty
+from elad.records import Problem
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Limit(_Section):
+    """How many rows are read at most; None reads all."""
+
+    pool: int | None = Field(None, ge=1)
+    heldout: int | None = Field(None, ge=1)
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Data(_Section):
+    """Where questions come from: paths, `datasets:NAME[:CONFIG[:SPLIT]]`, or problems themselves."""
+
+    pool: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)]
+    heldout: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)]
+    warmup: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)] = ()
+    """Rows with a rationale that every arm trains on before round 1, to learn the format."""
+    columns: dict[str, str] = {}
+    """Our column names to those of the files."""
+    limit: Limit = Limit()
+
+
+class Rounds(_Section):
+    """How often the loop turns, and how many questions it buys a turn."""
+
+    count: int = Field(3, ge=1)
+    questions: int = Field(40, ge=1)
+
+
+class Drafting(_Section):
+    """How explanations are drawn, in drafting (temperature 0: the student's own best) and evaluation."""
+
+    max_tokens: int = Field(160, ge=8)
+    temperature: float = Field(0.0, ge=0)
+    most_steps: int = Field(10, ge=1)
+    """A chain of more steps has its surplus merged."""
+
+
+class Control(_Section):
+    """The random control arm; shares above 0 are refused until the arm is built."""
+
+    arm: Literal["random"] = "random"
+    share: float = Field(0.0, ge=0.0, le=0.0)
+
+
+def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
+    return PlainValidator(lambda value: build(room, value, where, tag=tag))
+
+
+
+
+class Experiment(_Section):
+    """Everything that decides what a run does."""
+
+    name: str = "run"
+    data: Data
+    task: Annotated[Task, _strategy("elad.tasks", "task")]
+    student: Annotated[Opener[Student], _strategy("elad.students", "student", "engine")]
+    teacher: Annotated[Opener[Teacher], _strategy("elad.teachers", "teacher")]
+    uncertainty: Annotated[Uncertainty, _strategy("elad.uncertainty", "uncertainty")] = Field(
+        default_factory=lambda: build("elad.uncertainty", "elad", "uncertainty")
+    )
+    selector: Annotated[Selector, _strategy("elad.selection", "selector")] = Field(
+        default_factory=lambda: build("elad.selection", "top", "selector")
+    )
+    reviser: Annotated[Reviser, _strategy("elad.revision", "reviser")] = Field(
+        default_factory=lambda: build("elad.revision", "first_error", "reviser")
+    )
+    objective: Annotated[Objective, _strategy("elad.training.objectives", "objective")] = Field(
+        default_factory=lambda: build("elad.training.objectives", "sft", "objective")
+    )
+    drafting: Drafting = Drafting()
+    training: Training = Training()
+    rounds: Rounds = Rounds()
+    budget: Budget = Budget()
+    control: Control = Control()
+    seed: int = 0
+    base: Annotated[Path, SkipValidation] = Field(Path(), exclude=True)
+    """Paths in `data` are relative to this folder: that of the file."""
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
+        """The experiment of a YAML file, with `key.key=value` overrides.
+
+        Raises: ConfigError naming the file and the key.
+        """
+        path = Path(path)
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: not YAML: {error}") from error
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{path}: expected a mapping of keys at the top")
+        return cls.of(overridden(raw, overrides), base=path.resolve().parent, source=str(path))
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], *, base: Path = Path(), source: str = "experiment") -> "Experiment":
+        """The experiment of plain values. Raises: ConfigError naming `source` and the key."""
+        try:
+            return cls.model_validate({**raw, "base": base})
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_explained(error)}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from error
+
+    def but(self, overrides: Sequence[str] = (), **changes: Any) -> "Experiment":
+        """A variant: `key.key=value` overrides, or whole sections by name."""
+        raw = overridden(self.resolved(), overrides) | changes
+        data = changes.get("data", self.data)
+        kept = raw["data"] if any(item.startswith("data.") for item in overrides) else data
+        return type(self).of({**raw, "data": kept}, base=self.base)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value as plain JSON values; `of` makes the same experiment from it."""
+        strategies = {
+            name: describe(getattr(self, name), tag="engine" if name == "student" else "kind")
+            for name in ("task", "student", "teacher", "uncertainty", "selector", "reviser", "objective")
+        }
+        plain = self.model_dump(mode="json", exclude=set(strategies))
+        return plain | strategies
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must have in common with its beginning, by dotted key.
+
+        Caps, the number of rounds and the name may change: they do not alter what was done. Data
+        are compared by content, elsewhere.
+        """
+        free = ("name", "budget", "data", "rounds.count", "control")
+        flat = _flat(self.resolved())
+        return {key: value for key, value in flat.items() if not key.startswith(free)}
+
+
+def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of the mapping with each `key.key=value` put in; values are read as YAML."""
+    out: dict[str, Any] = json.loads(json.dumps(raw, default=str))
+    for item in overrides:
+        dotted, equals, text = item.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"--set {item}: expected key=value")
+        at = out
+        *path, last = dotted.split(".")
+        for key in path:
+            at = at.setdefault(key, {})
+            if not isinstance(at, dict):
+                raise ConfigError(f"--set {item}: {key!r} holds a plain value, not keys")
+        try:
+            at[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {item}: the value is not YAML") from error
+    return out
+
+
+def _explained(error: ValidationError) -> str:
+    """What pydantic found; unknown keys with the nearest known one."""
+    unknown = [item for item in error.errors() if item["type"] == "extra_forbidden"]
+    if not unknown:
+        return reasons(error).lstrip(".")
+    *path, key = unknown[0]["loc"]
+    section: Any = Experiment
+    for part in path:
+        section = section.model_fields[part].annotation
+    where = ".".join(str(part) for part in (*path, key))
+    return f"{where}: unknown key; {nearest(str(key), section.model_fields)}"
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    out: dict[str, Any] = {}
+    for key, inner in value.items():
+        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+    return out

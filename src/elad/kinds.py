@@ -1,0 +1,92 @@
+"""Strategies by name: a file's name is its `kind`, and the import system is the registry.
+
+`{kind: top, ...}` in room `elad.selection` is the one class in `__all__` of `elad/selection/top.py`,
+built from the other keys. `kind: my_module:MyClass` takes a class of the user's own.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from elad.errors import ConfigError, nearest
+
+_REMEDY = "pip install 'elad[train]' (students) or 'elad[llamacpp]' (llamacpp teachers)"
+
+
+def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
+    """The strategy that a mapping describes; a value that is no mapping or name is one already.
+
+    Raises: ConfigError naming `where.key` for an unknown kind, an unknown key or a wrong type.
+    """
+    if isinstance(value, str):
+        value = {tag: value}
+    if not isinstance(value, Mapping):
+        return value
+    settings = dict(value)
+    kind = settings.pop(tag, None)
+    if not isinstance(kind, str):
+        raise ConfigError(f"{where}.{tag}: missing; {nearest('', kinds(room))}")
+    strategy = _load(room, kind, f"{where}.{tag}")
+    known = {field.name.rstrip("_"): field.name for field in dataclasses.fields(strategy)}
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{where}.{key}: unknown key for {kind}; {nearest(str(key), known)}")
+    try:
+        return TypeAdapter(strategy).validate_python({known[k]: v for k, v in settings.items()})
+    except ValidationError as error:
+        raise ConfigError(f"{where}{reasons(error)}") from error
+
+
+def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:
+    """The mapping that `build` makes the strategy from again, as plain JSON values."""
+    module, name = type(value).__module__, type(value).__qualname__
+    kind = module.rpartition(".")[2] if module.startswith("elad.") else f"{module}:{name}"
+    fields = TypeAdapter(type(value)).dump_python(value, mode="json")
+    return {tag: kind} | {key.rstrip("_"): fields[key] for key in sorted(fields)}
+
+
+def kinds(room: str) -> list[str]:
+    """The names of the strategies in a room: its files that export exactly one frozen class."""
+    package = importlib.import_module(room)
+    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
+    return sorted(name for name in names if _exports(room, name))
+
+
+def reasons(error: ValidationError) -> str:
+    """What pydantic found, as `.key: reason` parts."""
+    found = [
+        f".{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, got {str(item['input'])[:80]!r}"
+        for item in error.errors()
+    ]
+    return "; ".join(found)
+
+
+def _exports(room: str, name: str) -> bool:
+    """Read from the file's text, so that listing imports nothing heavy."""
+    spec = importlib.util.find_spec(f"{room}.{name}")
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return False
+    with open(spec.origin, encoding="utf-8") as file:
+        return "\n__all__ = [" in file.read()
+
+
+def _load(room: str, kind: str, where: str) -> Any:
+    if ":" in kind:
+        module_name, _, name = kind.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{where}: {kind!r} cannot be imported: {error}") from error
+    if kind not in kinds(room):
+        raise ConfigError(f"{where}: unknown kind {kind!r}; {nearest(kind, kinds(room))}")
+    try:
+        module = importlib.import_module(f"{room}.{kind}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{where}: {kind!r} needs the package {error.name!r}: {_REMEDY}") from error
+    (name,) = module.__all__
+    return getattr(module, name)

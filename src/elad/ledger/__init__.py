@@ -1,0 +1,1 @@
+"""What happened, what it cost, and what may still be spent."""

@@ -1,0 +1,213 @@
+"""The ledger: one SQLite file a run, append-only events under content-hash keys.
+
+A run is resumed by going through it again: each piece of work asks the ledger first and is done
+only when its key is not there. Events that belong together are appended in one transaction, so a
+process killed anywhere leaves whole groups or nothing.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from elad.errors import RunFolderError
+from elad.records import Charge, Reply, from_json
+
+SCHEMA_VERSION = 1
+FILE = "ledger.sqlite"
+
+
+class Kind(StrEnum):
+    """What an event tells."""
+
+    SESSION = "session"
+    """A process took the run up: resolved configuration, versions, machine."""
+    DRAFT = "draft"
+    SCORE = "score"
+    PICK = "pick"
+    REQUEST = "request"
+    """Sent to the teacher; appended before it is sent."""
+    REPLY = "reply"
+    CONTINUATION = "continuation"
+    """The student went on from a repaired step."""
+    REVISION = "revision"
+    TRAINING = "training"
+    GRADE = "grade"
+    ROUND = "round"
+    STATE = "state"
+    """A session ended: finished, stopped or failed, with the reason."""
+
+
+class Event(NamedTuple):
+    """One row of the ledger; `at` is Unix time in seconds."""
+
+    seq: int
+    at: float
+    round: int
+    kind: Kind
+    key: str
+    payload: Any
+
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    round INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    UNIQUE (kind, key)
+);
+INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
+"""
+
+
+class Ledger:
+    """The events of one run folder. Readers need no lock; there is one writer at a time."""
+
+    def __init__(self, folder: Path, *, write: bool) -> None:
+        """Opens `folder/ledger.sqlite`, and makes it when `write`.
+
+        Raises: RunFolderError when there is no ledger to read, when another process writes to it,
+        or when it is damaged or of an unknown version.
+        """
+        self.folder = folder
+        path = folder / FILE
+        if not write and not path.is_file():
+            raise RunFolderError(f"{folder}: not a run folder (it has no {FILE})")
+        self._lock = _Lock(folder) if write else None
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA busy_timeout = 5000")
+            if write:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.executescript(_SCHEMA)
+            version = self.meta("schema_version")
+        except sqlite3.Error as error:
+            self._unlock()
+            raise RunFolderError(f"{path}: cannot be opened as a ledger: {error}") from error
+        if version != str(SCHEMA_VERSION):
+            self._unlock()
+            raise RunFolderError(f"{path}: has schema version {version}, this elad knows {SCHEMA_VERSION}")
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._unlock()
+
+    def append(self, kind: Kind, items: Iterable[tuple[str, Any]], *, round: int) -> None:
+        """Appends (key, payload) events of one kind in one transaction.
+
+        Raises: RunFolderError when they cannot be written (disk full, a key that is there already);
+        then none of them is.
+        """
+        now = time.time()
+        rows = [(now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise RunFolderError(f"{self.folder / FILE}: cannot be written: {error}") from error
+
+    def get(self, kind: Kind, key: str) -> Any | None:
+        """The payload of an event, or None when there is no such event."""
+        row = self._db.execute(
+            "SELECT payload FROM events WHERE kind = ? AND key = ?", (kind, key)
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def has(self, kind: Kind, key: str) -> bool:
+        """Whether there is such an event."""
+        query = "SELECT 1 FROM events WHERE kind = ? AND key = ?"
+        return self._db.execute(query, (kind, key)).fetchone() is not None
+
+    def events(self, kind: Kind | None = None) -> Iterator[Event]:
+        """Events in the order of their appending, of one kind or of all."""
+        where, arguments = ("WHERE kind = ?", (kind,)) if kind else ("", ())
+        query = f"SELECT seq, at, round, kind, key, payload FROM events {where} ORDER BY seq"
+        for seq, at, number, name, key, payload in self._db.execute(query, arguments):
+            yield Event(seq, at, number, Kind(name), key, json.loads(payload))
+
+    def meta(self, name: str) -> str | None:
+        """A named fact about the run, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_meta(self, facts: Mapping[str, str]) -> None:
+        """Writes facts about the run that never change afterwards."""
+        self._db.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
+
+    def spent(self) -> Charge:
+        """The sum of the charges of all replies."""
+        total = Charge()
+        for event in self.events(Kind.REPLY):
+            total = total + from_json(Reply, event.payload).charge
+        return total
+
+    def elapsed_seconds(self) -> float:
+        """Working time so far: from each session's start to the last event before the next one."""
+        total, start, last = 0.0, None, 0.0
+        for at, kind in self._db.execute("SELECT at, kind FROM events ORDER BY seq"):
+            if kind == Kind.SESSION:
+                total += last - start if start is not None else 0.0
+                start = at
+            last = at
+        return total + (last - start if start is not None else 0.0)
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.release()
+
+
+class _Lock:
+    """One writer a folder: an advisory lock that the system drops when its process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise RunFolderError(f"{folder}: in use by {holder}") from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()}")
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether some process is writing to the run folder now."""
+    try:
+        with (folder / "lock").open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

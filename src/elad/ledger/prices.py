@@ -1,0 +1,49 @@
+"""What tokens cost."""
+
+import math
+from dataclasses import dataclass
+
+from elad.errors import ConfigError
+from elad.records import digest
+
+__all__ = ["Price"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """A price list for one model: money per `per` tokens.
+
+    Raises: ConfigError on a price that is negative or not finite, on `per` below 1, or without a currency.
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    """Input that the endpoint served from its prefix cache; None: as dear as other input."""
+    currency: str = "USD"
+    per: int = 1_000_000
+    source: str = "user"
+    """Where the numbers come from: `user`, or a price list with its version."""
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "cached_input"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"price.{name}: {value} is not a finite amount of at least 0")
+        if self.per < 1:
+            raise ConfigError(f"price.per: {self.per} is not a positive number of tokens")
+        if not self.currency:
+            raise ConfigError("price.currency: empty")
+
+    @property
+    def version(self) -> str:
+        """Source and a hash of the numbers: equal versions price alike."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        numbers = [float(self.input), float(cached), float(self.output), self.currency, self.per]
+        return f"{self.source}:{digest(numbers)}"
+
+    def money(self, *, tokens_in: int, tokens_cached: int = 0, tokens_out: int = 0) -> float:
+        """What a call costs; `tokens_cached` is the part of `tokens_in` that came from a cache."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = tokens_in - tokens_cached
+        return (fresh * self.input + tokens_cached * cached + tokens_out * self.output) / self.per

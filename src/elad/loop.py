@@ -1,0 +1,50 @@
+"""The story: a student drafts, is scored, the worst is repaired, the student learns and is measured.
+
+    pool --draft--> chains --score--> candidates --select--> picks --revise--> revisions --train--> student
+            student        uncertainty          selector         teacher              objective
+
+Every stage asks the ledger before it works, so running the same experiment in the same folder again
+is how a run is resumed, and nothing that was paid for is paid for twice.
+"""
+
+from pathlib import Path
+
+from elad.experiment import Experiment
+from elad.progress import Progress
+from elad.records import Round
+from elad.stages.buying import allowance, buy, select
+from elad.stages.drafting import draft, score
+from elad.stages.learning import evaluate, learn
+from elad.world import World
+
+
+def run(experiment: Experiment, folder: str | Path, progress: Progress | None = None) -> list[Round]:
+    """All rounds of the experiment; round 0 is the student before anything was bought.
+
+    The ledger and the students are kept in `folder`. Reaching a cap of the budget, or the end of
+    the pool, is a normal end. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    """
+    with World.open(experiment, Path(folder), progress) as world:
+        rounds = [baseline(world)]
+        for number in range(1, experiment.rounds.count + 1):
+            count = allowance(world, number)
+            if not count:
+                break
+            rounds.append(turn(world, number, count))
+    return rounds
+
+
+def baseline(world: World) -> Round:
+    """Round 0: the student as it came, or after the warm-up on its format."""
+    world.student = learn(world, 0)
+    return evaluate(world, 0)
+
+
+def turn(world: World, number: int, count: int) -> Round:
+    """One round: buy at most `count` questions, learn from all that was bought, be measured."""
+    drafts = draft(world, number)
+    candidates = score(world, drafts, number)
+    picks = select(world, candidates, number, count)
+    buy(world, picks, number)  # the only line that spends
+    world.student = learn(world, number)
+    return evaluate(world, number)

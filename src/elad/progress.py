@@ -1,0 +1,32 @@
+"""How long work tells where it is: a port, and the silent default."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+"""Called with the number of items just done."""
+
+
+class Progress(Protocol):
+    """Where a run is: which round, which stage, how many items of how many."""
+
+    def stage(self, round: int, name: str, total: int) -> AbstractContextManager[Advance]:
+        """Opens a stage of `total` items."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line for the reader."""
+        ...
+
+
+class Silent:
+    """Tells nothing."""
+
+    @contextmanager
+    def stage(self, round: int, name: str, total: int) -> Iterator[Advance]:
+        """A stage that nobody watches."""
+        yield lambda _: None
+
+    def say(self, line: str) -> None:
+        """Nothing."""

@@ -1,0 +1,148 @@
+"""Finds the first wrong step of the student's chain and has it repaired."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from elad.protocols import Revising, Task
+from elad.records import Candidate, Purpose, Revision, RevisionOutcome
+from elad.revision import texts
+from elad.revision.case import Asking, Case, Draft, Ended, Finding
+from elad.revision.judges import Judge
+from elad.revision.judges.compare import Compare
+from elad.revision.judges.direct import Direct
+from elad.revision.judges.rollout import Rollout
+from elad.revision.judges.stepwise import Stepwise
+from elad.revision.repairs import Repair, blind, shown
+from elad.steps import is_conclusion
+
+__all__ = ["FirstError"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstError:
+    """The teacher works on this student's own chain: a judge finds the first wrong step, a repair follows.
+
+    The steps before it stay exactly as the student wrote them. The chain of the outcome REPAIRED ends
+    at the gold answer, where that is known.
+    """
+
+    judge: Literal["direct", "compare", "rollout", "stepwise"] = "rollout"
+    repair: Literal["blind", "shown"] = "blind"
+    continue_: Literal["teacher", "student"] = "teacher"
+    """Who goes on after the repaired step. The student's new chain is judged again."""
+    turns: int = 2
+    """How often the student may go on."""
+    votes: int = 3
+    """Solutions of the teacher that `rollout` takes a majority of, where no gold answer is known."""
+    max_tokens: int = 256
+    """Bound of every reply."""
+
+    def __post_init__(self) -> None:
+        if self.turns < 1:
+            raise ValueError("turns must be at least 1")
+
+    @property
+    def needs(self) -> frozenset[Purpose]:
+        repair = {Purpose.REPAIR} if self.repair == "shown" else set[Purpose]()
+        return self._judge.needs | repair | {Purpose.CONTINUE}
+
+    def __call__(self, candidate: Candidate, task: Task) -> Revising:
+        name = f"first_error({self.judge},{self.repair},{self.continue_})"
+        case = Case(candidate=candidate, task=task, reviser=name, max_tokens=self.max_tokens)
+        return case.settle(self._revise(case))
+
+    @property
+    def _judge(self) -> Judge:
+        judges: dict[str, Judge] = {
+            "direct": Direct(),
+            "compare": Compare(),
+            "rollout": Rollout(votes=self.votes),
+            "stepwise": Stepwise(),
+        }
+        return judges[self.judge]
+
+    def _revise(self, case: Case) -> Asking[Revision]:
+        draft = Draft(chain=case.candidate.chain)
+        for turn in range(self.turns + 1):
+            finding = yield from self._find(case, draft)
+            index = finding.first_error
+            if index is None:
+                return _accepted(case, draft)
+            if turn == self.turns:
+                break
+            repair = yield from self._mend(case, draft, index, finding)
+            if self.continue_ == "teacher" or _concludes(case, repair.edit):
+                return (yield from _by_teacher(case, draft, index, repair))
+            draft = yield from _by_student(case, draft, index, repair, turn)
+            if case.at_target(draft.chain.answer):
+                return _finished(case, draft)
+            if case.target is not None and turn + 1 == self.turns:
+                break
+        raise Ended(RevisionOutcome.TURNS, f"not right after {self.turns} turns of the student")
+
+    def _find(self, case: Case, draft: Draft) -> Asking[Finding]:
+        """What is wrong with the draft; what is found first goes into the record."""
+        if draft.chain.steps or self.judge == "rollout":
+            finding = yield from self._judge(case, draft)
+        else:
+            finding = Finding(first_error=0, reason="the chain is empty")
+        case.finding = case.finding or finding
+        return finding
+
+    def _mend(self, case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repair]:
+        """The repair of the step at `index`. Raises: Ended when it says what the wrong step said."""
+        wrong = [step.text for step in draft.chain.steps[index : index + 1]]
+        # Where only the conclusion is missing there is no wrong step to show.
+        mend = shown if wrong and self.repair == "shown" else blind
+        repair = yield from mend(case, draft, index, finding)
+        case.edit = case.edit or repair.edit
+        if wrong and texts.same(repair.edit, wrong[0]):
+            raise Ended(RevisionOutcome.COPIED, "the repaired step says what the wrong one said")
+        return repair
+
+
+def _by_teacher(case: Case, draft: Draft, index: int, repair: Repair) -> Asking[Revision]:
+    """The chain with the repaired step and the teacher's rest, which is bought where it is missing."""
+    edit, rest = repair.edit, repair.rest
+    if not rest and not _concludes(case, edit):
+        given = [step.text for step in draft.chain.steps[:index]]
+        rest = yield from case.ask_on([*given, edit])
+    return _repaired(case, draft.chain.prefix(index), (*edit.splitlines(), *rest))
+
+
+def _by_student(case: Case, draft: Draft, index: int, repair: Repair, turn: int) -> Asking[Draft]:
+    """What the student makes of the repaired step."""
+    base = texts.join(draft.chain.prefix(index), repair.edit) + "\n"
+    chain = yield from case.ask_student(base, turn)
+    accepted = sum(step.end <= len(base) for step in chain.steps)
+    return Draft(chain=chain, accepted=accepted, rest=repair.rest)
+
+
+def _accepted(case: Case, draft: Draft) -> Revision:
+    """The record of a chain that the judge let pass: the student's own, or one already repaired."""
+    chain = draft.chain
+    if chain is not case.candidate.chain:
+        return _finished(case, draft)
+    case.check_end(chain.answer)
+    return case.revision(RevisionOutcome.ACCEPTED, whole=texts.Whole(text=chain.text, answer=chain.answer))
+
+
+def _finished(case: Case, draft: Draft) -> Revision:
+    """The record of a repaired chain that the student finished."""
+    before = draft.chain.prefix(draft.accepted)
+    return _repaired(case, before, texts.parts(draft.chain.text[len(before) :]))
+
+
+def _repaired(case: Case, before: str, rest: tuple[str, ...]) -> Revision:
+    """The record of `before` and the rest as one chain. Raises: Ended when it ends off the target."""
+    problem, task = case.candidate.problem, case.task
+    whole = texts.whole(problem, task, before, rest)
+    answer = case.check_end(whole.answer)
+    if case.edit and is_conclusion(case.edit):
+        case.edit = task.conclusion(problem, answer)
+    return case.revision(RevisionOutcome.REPAIRED, whole=whole)
+
+
+def _concludes(case: Case, edit: str) -> bool:
+    """Whether the repaired step is itself a conclusion."""
+    return case.task.parse(edit, case.candidate.problem).answer is not None

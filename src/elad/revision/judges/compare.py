@@ -1,0 +1,26 @@
+"""Judges a whole chain against the teacher's own solution."""
+
+from dataclasses import dataclass
+
+from elad.records import Purpose, RevisionOutcome
+from elad.revision.case import Asking, Case, Draft, Ended, Finding
+from elad.revision.judges.direct import judged, numbered
+
+__all__ = ["Compare"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """The teacher first solves the question unseen by the chain, then compares the two."""
+
+    @property
+    def needs(self) -> frozenset[Purpose]:
+        return frozenset({Purpose.SOLVE, Purpose.COMPARE})
+
+    def __call__(self, case: Case, draft: Draft) -> Asking[Finding]:
+        solution = yield from case.ask_text(case.request(Purpose.SOLVE), ())
+        if not solution:
+            raise Ended(RevisionOutcome.UNREADABLE, "the teacher's own solution could not be read")
+        steps = [step.text for step in draft.chain.steps]
+        request = case.request(Purpose.COMPARE, steps, given=numbered(steps), solution="\n".join(solution))
+        return (yield from judged(case, request))

@@ -1,0 +1,45 @@
+"""Repairs of the first wrong step: written blind, or with the wrong step shown."""
+
+from dataclasses import dataclass
+
+from elad.records import Purpose, RevisionOutcome
+from elad.revision import texts
+from elad.revision.case import Asking, Case, Draft, Ended, Finding, lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What takes the place of the first wrong step and of all that follows it."""
+
+    edit: str
+    rest: tuple[str, ...]
+    """The teacher's steps after it, as far as they were bought."""
+
+
+def blind(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repair]:
+    """The step at `index` and the rest, by a teacher that never sees what the student wrote there.
+
+    Raises: Ended when there is nothing usable in the reply.
+    """
+    given = [step.text for step in draft.chain.steps[:index]]
+    way = finding.rest or (yield from case.ask_on(given))
+    if not way:
+        raise Ended(RevisionOutcome.UNREADABLE, "the continuation could not be read")
+    return Repair(edit=way[0], rest=way[1:])
+
+
+def shown(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repair]:
+    """The step at `index`, corrected by a teacher that sees it; the judge's own correction where it gave one.
+
+    Raises: Ended when there is nothing usable in the reply.
+    """
+    edit = texts.parts(texts.clean(finding.corrected, case.candidate.problem.question))
+    if not edit:
+        steps = [step.text for step in draft.chain.steps[: index + 1]]
+        given, step = lines(steps[:-1]), steps[-1].strip()
+        edit = yield from case.ask_text(
+            case.request(Purpose.REPAIR, steps, given=given, step=step), steps[:-1]
+        )
+    if not edit:
+        raise Ended(RevisionOutcome.UNREADABLE, "the corrected step could not be read")
+    return Repair(edit="\n".join(edit), rest=())

@@ -1,0 +1,88 @@
+"""What a teacher's plain text must go through before a student may learn from it."""
+
+import re
+from dataclasses import dataclass
+
+from elad import steps
+from elad.protocols import Task
+from elad.records import Problem
+
+MOST_CHARACTERS = 4_000
+_MOST_STEPS = 64
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+_MARK = re.compile(
+    r"^[ \t]*(?:\#{1,6}[ \t]|\[\d{1,2}\]|step[ \t]{1,4}\d{1,2}[ \t]{0,4}[:.)-]"
+    r"|\d{1,2}[.)][ \t]|[-*•][ \t])[ \t]*",
+    re.MULTILINE | re.IGNORECASE,
+)
+_UNPRINTABLE = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f]")
+_PLAIN = str.maketrans("", "", " \t\n.,:;!*_$`'\"")
+
+
+def clean(text: str, question: str) -> str:
+    """The text without fences, bold marks, list marks and step numbers; "" where it is unusable.
+
+    Unusable is what holds no text or another language than the question. Steps lose their numbers
+    because the student's own have none. At most `MOST_CHARACTERS` are kept.
+    """
+    kept = _UNPRINTABLE.sub(" ", text[:MOST_CHARACTERS]).replace("**", "")
+    lines = (line.strip() for line in _MARK.sub("", _FENCE.sub("", kept)).splitlines())
+    plain = "\n".join(line for line in lines if line)
+    return "" if foreign(plain, question) else plain
+
+
+def foreign(text: str, question: str) -> bool:
+    """Whether most letters are outside ASCII while most of the question's are not."""
+    return _mostly_other(text) and not _mostly_other(question)
+
+
+def _mostly_other(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(not letter.isascii() for letter in letters) > len(letters)
+
+
+def same(first: str, second: str) -> bool:
+    """Whether two steps say the same but for case, space, step numbers and punctuation."""
+    return _plain(first) == _plain(second)
+
+
+def _plain(text: str) -> str:
+    return _MARK.sub("", text).casefold().translate(_PLAIN)
+
+
+def join(before: str, after: str) -> str:
+    """Both texts, `before` untouched, the second on a line of its own."""
+    return f"{before}\n{after}" if before and not before.endswith("\n") else before + after
+
+
+def unrepeated(rest: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+    """The steps of `rest` without those at its start that repeat given ones."""
+    known = {_plain(step) for step in given}
+    start = next((i for i, step in enumerate(rest) if _plain(step) not in known), len(rest))
+    return rest[start:]
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """The steps of a teacher's text, stripped."""
+    return tuple(step.text.strip() for step in steps.split(text, most=_MOST_STEPS) if step.text.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A chain put together: its text and what it concludes, None where it does not."""
+
+    text: str
+    answer: str | None
+
+
+def whole(problem: Problem, task: Task, before: str, rest: tuple[str, ...]) -> Whole:
+    """The accepted text `before`, untouched, and the rest, with one conclusion in the task's own form.
+
+    What follows the last conclusion is dropped, and so are conclusions before it.
+    """
+    answer = task.parse(join(before, "\n".join(rest)), problem).answer
+    if answer is None:
+        return Whole(text=join(before, "\n".join(rest)), answer=None)
+    last = max((i for i, step in enumerate(rest) if steps.is_conclusion(step)), default=len(rest))
+    body = [step for step in rest[:last] if not steps.is_conclusion(step)]
+    return Whole(text=join(before, "\n".join([*body, task.conclusion(problem, answer)])), answer=answer)

@@ -1,0 +1,1 @@
+"""Selectors: which questions to buy. One file per kind."""

@@ -1,0 +1,92 @@
+"""Draft and score: what the student thinks, and how sure it is of each step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from elad.kinds import describe
+from elad.ledger.events import Kind
+from elad.protocols import Prompt
+from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.tasks.chains import make_chain
+from elad.world import World
+
+DRAFT_CHUNK = 128
+SCORE_CHUNK = 32
+
+
+def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
+    """A chain of the current student for each question that is still open, in the pool's order."""
+    problems = open_problems(world, number)
+    payloads = world.remembered(
+        Kind.DRAFT,
+        problems,
+        lambda problem: draft_key(world, problem),
+        lambda chunk: [to_json(chain) for chain in chains(world, chunk)],
+        number=number,
+        chunk=DRAFT_CHUNK,
+        stage="draft",
+    )
+    drafted = [from_json(Chain, payload) for payload in payloads]
+    return list(zip(problems, drafted, strict=True))
+
+
+def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) -> list[Candidate]:
+    """Candidates for the selector; their scores are left out where the selector needs none."""
+    if not world.experiment.selector.needs_scores:
+        return [Candidate(problem=problem, chain=chain, scores=None) for problem, chain in drafts]
+    settings = describe(world.experiment.uncertainty)
+
+    def make(chunk: Sequence[tuple[Problem, Chain]]) -> list[Any]:
+        scored = world.experiment.uncertainty(chunk, world.student, world.task, world.experiment.seed)
+        return [to_json(one) for one in scored]
+
+    payloads = world.remembered(
+        Kind.SCORE,
+        drafts,
+        lambda item: digest([draft_key(world, item[0]), settings]),
+        make,
+        number=number,
+        chunk=SCORE_CHUNK,
+        stage="score",
+    )
+    return [
+        Candidate(problem=problem, chain=chain, scores=from_json(StepScores, payload))
+        for (problem, chain), payload in zip(drafts, payloads, strict=True)
+    ]
+
+
+def chains(world: World, problems: Sequence[Problem]) -> list[Chain]:
+    """One chain of the current student for each problem."""
+    seeds = [derive_seed(world.experiment.seed, "draft", problem.id) for problem in problems]
+    prompts = [
+        Prompt(messages=world.task.messages(problem), seed=seed)
+        for problem, seed in zip(problems, seeds, strict=True)
+    ]
+    generations = world.student.generate(prompts, world.sampling)
+    return [
+        make_chain(
+            generation.text,
+            problem,
+            world.task,
+            finished=generation.finished,
+            sampling=world.sampling,
+            seed=seed,
+            tokens=generation.tokens,
+            most_steps=world.experiment.drafting.most_steps,
+        )
+        for problem, seed, generation in zip(problems, seeds, generations, strict=True)
+    ]
+
+
+def draft_key(world: World, problem: Problem) -> str:
+    """Content hash of who drafts what, and how."""
+    drafting = [to_json(world.sampling), world.experiment.drafting.most_steps, world.experiment.seed]
+    return digest([world.student.id, to_json(problem), drafting])
+
+
+def open_problems(world: World, number: int) -> list[Problem]:
+    """The pool without what rounds before this one picked, in the pool's order."""
+    picked = {
+        event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number
+    }
+    return [problem for problem in world.pool if problem.id not in picked]

@@ -1,0 +1,132 @@
+"""Train and evaluate: what was bought becomes a student, and the student is measured."""
+
+from dataclasses import asdict
+from typing import Any
+
+from elad.evaluation.intervals import wilson
+from elad.kinds import describe
+from elad.ledger.events import Kind
+from elad.protocols import Student
+from elad.records import (
+    Example,
+    Grade,
+    Problem,
+    Revision,
+    Round,
+    derive_seed,
+    digest,
+    from_json,
+    to_json,
+)
+from elad.stages.drafting import DRAFT_CHUNK, chains, draft_key
+from elad.world import World
+
+
+
+def learn(world: World, number: int) -> Student:
+    """A student trained on the warm-up rows and all that was bought up to this round.
+
+    With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
+    from leaves the student as it is.
+    """
+    training = world.experiment.training
+    start = world.student if training.warm_start and number else world.base
+    bought = _bought(world, only=number if training.warm_start else None, up_to=number)
+    examples = ([] if training.warm_start and number else _warmup(world)) + bought
+    if not examples:
+        return world.student
+    seed = derive_seed(world.experiment.seed, "train")
+    settings = [asdict(training), describe(world.experiment.objective), seed]
+    key = digest([start.id, [to_json(example) for example in examples], settings])
+    folder = world.ledger.folder / "students" / key
+    if world.ledger.has(Kind.TRAINING, key):
+        return world.experiment.student.load(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with world.stage(number, "train", len(examples)) as advance:
+        fit = start.fit(examples, world.experiment.objective, training, seed=seed, folder=folder)
+        advance(len(examples))
+    summary = {"student": fit.student.id, "folder": f"students/{key}", "examples": len(examples), **fit.summary}
+    world.ledger.append(Kind.TRAINING, [(key, summary)], round=number)
+    return fit.student
+
+
+def evaluate(world: World, number: int) -> Round:
+    """The round written down: the current student on the held-out questions, and what was bought."""
+    grades = [from_json(Grade, payload["grade"]) for payload in _graded(world, number)]
+    right = sum(grade.strict for grade in grades)
+    picks = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
+    outcomes: dict[str, int] = {}
+    for event in world.ledger.events(Kind.REVISION):
+        if event.round == number:
+            outcomes[event.payload["outcome"]] = outcomes.get(event.payload["outcome"], 0) + 1
+    turn = Round(
+        round=number,
+        picks=tuple(picks),
+        revisions=outcomes,
+        examples=len(_warmup(world)) + len(_bought(world, only=None, up_to=number)),
+        student=world.student.id,
+        accuracy=right / len(grades),
+        accuracy_lenient=sum(grade.lenient for grade in grades) / len(grades),
+        interval=wilson(right, len(grades)),
+        parsed=sum(grade.outcome == "parsed" for grade in grades) / len(grades),
+        steps=sum(grade.steps for grade in grades) / len(grades),
+        charge=world.ledger.spent(),
+        seconds={name: round(value, 3) for name, value in world.seconds.items()},
+    )
+    key = digest([number, world.student.id, picks])
+    known = world.ledger.get(Kind.ROUND, key)
+    if known is None:
+        world.ledger.append(Kind.ROUND, [(key, to_json(turn))], round=number)
+    world.seconds.clear()
+    return turn if known is None else from_json(Round, known)
+
+
+def _graded(world: World, number: int) -> list[Any]:
+    """Chain and grade of every held-out question by the current student."""
+
+    def make(problems: Any) -> list[Any]:
+        return [
+            {"chain": to_json(chain), "grade": to_json(world.task.grade(problem, chain))}
+            for problem, chain in zip(problems, chains(world, problems), strict=True)
+        ]
+
+    return world.remembered(
+        Kind.GRADE,
+        world.heldout,
+        lambda problem: draft_key(world, problem),
+        make,
+        number=number,
+        chunk=DRAFT_CHUNK,
+        stage="evaluate",
+    )
+
+
+def _warmup(world: World) -> list[Example]:
+    return [_example(world, problem, f"{problem.rationale}\n{_end(world, problem)}") for problem in world.warmup]
+
+
+def _end(world: World, problem: Problem) -> str:
+    return world.task.conclusion(problem, problem.answer or "")
+
+
+def _example(world: World, problem: Problem, target: str, source: str = "warmup") -> Example:
+    return Example(
+        problem_id=problem.id, messages=world.task.messages(problem), target=target, source=source
+    )
+
+
+def _bought(world: World, *, only: int | None, up_to: int) -> list[Example]:
+    """Examples from all revisions that may be trained on, in the order of the pool's picks."""
+    problems = {problem.id: problem for problem in world.pool}
+    rank = {e.payload["problem_id"]: i for i, e in enumerate(world.ledger.events(Kind.PICK))}
+    wanted = [
+        from_json(Revision, event.payload)
+        for event in world.ledger.events(Kind.REVISION)
+        if event.round <= up_to and only in (None, event.round)
+    ]
+    wanted.sort(key=lambda revision: rank[revision.problem_id])
+    return [
+        _example(world, problems[revision.problem_id], revision.after, revision.outcome)
+        for revision in wanted
+        if revision.outcome.trainable and revision.after is not None
+    ]

@@ -1,0 +1,234 @@
+"""The `transformers` engine: drafts, scores and trains a causal language model in this process."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from elad.errors import StudentError
+from elad.protocols import Fit, Generation, Objective, Prompt, Training
+from elad.records import Example, Sampling, digest
+from elad.students.models import file_sha256, model_folder
+from elad.students.sampling import PerRowSampling
+from elad.training.rows import encode_prompt, encode_text
+from elad.training.trainer import Progress, train
+
+__all__ = ["Transformers"]
+
+MANIFEST = "elad.json"
+"""In every checkpoint folder: what it was trained from, and on what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Low-rank adapters on all linear layers but the head."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transformers:
+    """Settings of the engine; `lora: null` trains all weights."""
+
+    model: str = "smollm2-135m"
+    """A folder, a name that `elad models` lists, or a hub id."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    lora: Lora | None = Lora()
+    batch_size: int = 32
+    """Prompts that are generated or scored at once."""
+
+    def open(self) -> "TransformersStudent":
+        """The untrained student."""
+        return _load(self, model_folder(self.model), adapter=None)
+
+    def load(self, folder: Path) -> "TransformersStudent":
+        """A student that `fit` saved under `folder`."""
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["adapter"]:
+            return _load(self, model_folder(self.model), adapter=folder)
+        return _load(self, folder, adapter=None)
+
+
+class TransformersStudent:
+    """A loaded model. Equal ids mean equal weights and arithmetic."""
+
+    def __init__(self, settings: Transformers, model: Any, tokenizer: Any, identity: str) -> None:
+        self.settings = settings
+        self.model = model
+        self.tokenizer = tokenizer
+        self.id = identity
+        self.context: int = getattr(model.config, "max_position_embeddings", 2048)
+        self.on_step: Progress | None = None
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        """One generation for each prompt. What is drawn depends on the prompt's own seed alone."""
+        rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        out = [Generation(text="", finished=False, tokens=0)] * len(prompts)
+        for batch in _by_length(rows, self.settings.batch_size, limit=self.context - sampling.max_tokens):
+            seeds = [prompts[i].seed for i in batch]
+            new_BT = self._generate([rows[i] for i in batch], seeds, sampling)  # noqa: N806
+            for i, ids in zip(batch, new_BT.tolist(), strict=True):
+                out[i] = self._generation(ids)
+        return out
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """Log-probability, in nats, of each token of each target right after its prompt.
+
+        Edge: a pair longer than the context gets an empty tuple.
+        """
+        starts = [encode_prompt(self.tokenizer, prompt) for prompt, _ in pairs]
+        targets = [encode_text(self.tokenizer, target) for _, target in pairs]
+        rows = [start + target for start, target in zip(starts, targets, strict=True)]
+        out: list[tuple[float, ...]] = [()] * len(pairs)
+        for batch in _by_length(rows, self.settings.batch_size, limit=self.context):
+            scored = self._score([rows[i] for i in batch], [len(targets[i]) for i in batch])
+            for i, values in zip(batch, scored, strict=True):
+                out[i] = values
+        return out
+
+    def fit(
+        self, examples: Sequence[Example], objective: Objective, training: Training, *, seed: int, folder: Path
+    ) -> Fit:
+        """A new student trained from this one, saved as safetensors with its tokenizer and a manifest.
+
+        The new student is loaded back from the folder, so that a resumed run has the same one.
+        """
+        torch.manual_seed(seed)
+        model, adapter = self._trainable()
+        summary = train(
+            model, self.tokenizer, examples, objective, training, seed=seed, progress=self.on_step
+        )
+        model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        manifest = {
+            "base": self.settings.model,
+            "from": self.id,
+            "adapter": adapter,
+            "examples": digest([[e.problem_id, e.target] for e in examples]),
+            "training": asdict(training),
+            "seed": seed,
+            "summary": summary,
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        del model
+        student = self.settings.load(folder)
+        student.on_step = self.on_step
+        return Fit(student=student, summary=summary)
+
+    @torch.inference_mode()
+    def _generate(self, rows: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id)  # noqa: N806
+        sampler = [PerRowSampling(seeds, sampling)] if sampling.temperature > 0 else []
+        out_BT = self.model.generate(  # noqa: N806
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            do_sample=False,
+            max_new_tokens=sampling.max_tokens,
+            pad_token_id=self._pad_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+            logits_processor=sampler,
+        )
+        return out_BT[:, ids_BT.shape[1] :]
+
+    def _generation(self, ids: list[int]) -> Generation:
+        eos = self.tokenizer.eos_token_id
+        finished = eos in ids
+        said = ids[: ids.index(eos)] if finished else ids
+        text = self.tokenizer.decode(said, skip_special_tokens=True)
+        return Generation(text=text, finished=finished, tokens=len(said) + finished)
+
+    @torch.inference_mode()
+    def _score(self, rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[tuple[float, ...]]:
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id)  # noqa: N806
+        kept = max(lengths) + 1
+        logits_BKV = self.model(  # noqa: N806
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
+            logits_to_keep=kept,
+            use_cache=False,
+        ).logits
+        logp_BKV = log_softmax(logits_BKV[:, :-1].float(), dim=-1)  # noqa: N806
+        logp_BK = logp_BKV.gather(-1, ids_BT[:, -(kept - 1) :, None]).squeeze(-1) if kept > 1 else None  # noqa: N806
+        for row, length in enumerate(lengths):
+            yield tuple(logp_BK[row, -length:].tolist()) if length and logp_BK is not None else ()
+
+    @property
+    def _pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if pad is None else pad
+
+    def _trainable(self) -> tuple[Any, bool]:
+        """A copy of this student's model to train, and whether adapters are what is trained."""
+        import copy
+
+        lora = self.settings.lora
+        model = copy.deepcopy(self.model)
+        if lora is None:
+            return model.float(), False
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(model, config), True
+
+
+def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
+    """A model in inference form: adapters are merged in float32, then cast."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    dtype = getattr(torch, settings.dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32 if adapter else dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"{folder}: not a model that transformers can load: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
+    weights = _weights(folder)
+    if adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
+        weights += _weights(adapter)
+    model.eval()
+    if torch.cuda.is_available():
+        model.to("cuda")
+    return TransformersStudent(settings, model, tokenizer, digest([weights, settings.dtype]))
+
+
+def _weights(folder: Path) -> list[str]:
+    return [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+
+
+def _by_length(rows: Sequence[Sequence[int]], size: int, *, limit: int) -> Iterator[list[int]]:
+    """Positions in batches of like length, longest first; empty rows and rows over `limit` are left out."""
+    order = sorted((i for i, row in enumerate(rows) if 0 < len(row) <= limit), key=lambda i: -len(rows[i]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _left_padded(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*[pad_id] * (longest - len(row)), *row] for row in rows])
+    mask = torch.tensor([[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows])
+    return ids, mask

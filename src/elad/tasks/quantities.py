@@ -1,0 +1,235 @@
+r"""Numbers as they are written: "$1,234.50", "1 1/2", "\frac{3}{4}", "-5", "1.2 million", "2\sqrt{3}".
+
+Values are exact fractions, but for roots and the like, which are floats made exact. A percent sign
+and a unit are dropped: "20%" is 20. Every reading is bounded, and nothing is ever evaluated as code.
+"""
+
+import importlib
+import logging
+import re
+import threading
+import unicodedata
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from elad.arithmetic import numbers as numbers_in_words
+from elad.records import ParseOutcome
+from elad.tasks.conclusions import MOST_CHARS, sentence_end
+
+TOLERANCE = Fraction(1, 10_000)
+"""Two numbers are the same when they differ by no more, large or small."""
+DECIMALS = 6
+
+_SIGNS = str.maketrans({"−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "⁄": "/", "\u00a0": " ", "\u202f": " "})
+_TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, flags), by)
+    for pattern, by, flags in (
+        (r"(?<=[\d)])( ?)\*\*\1(?=[\d(])", "^", 0),
+        (r"\*\*|__|`", "", 0),
+        (r"\\(?:text|mathrm|mbox|textbf|mathbf)\s?\{([^{}]{0,80})\}", r" \1 ", 0),
+        (r"\\(?:left|right|displaystyle|[,!;:])", "", 0),
+        (r"\\[()\[\]]", " ", 0),
+        (r"\\([$%])", r"\1", 0),
+        (r"\{,\}", ",", 0),
+        (r"\\[dt]?frac\s?\{\s?(\d{1,15})\s?\}\s?\{\s?(\d{1,15})\s?\}", r" \1/\2", 0),
+        (r"\\(?:times|cdot|ast)\b", "*", 0),
+        (r"\\div\b", "/", 0),
+        (r"\b(?:Rs|INR|USD|US)\b\.?(?=[ $]?\d)", "", re.IGNORECASE),
+        (r"\b(?:minus|negative) (?=[\d.])", "-", re.IGNORECASE),
+        (r"^- +(?=[\d.$])", "-", 0),
+    )
+)
+_NUMBER = re.compile(
+    r"""
+    (?<![\w.^])
+    (?P<sign>-(?=[$€£₹]?[ ]?[\d.]))? [$€£₹]? (?P<inner>-)? [ ]?
+    (?: (?P<whole>\d{1,15})[ -](?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?![/\d])
+      | (?P<over>\d{1,15})[ ]?/[ ]?(?P<under>\d{1,15})(?![/\d])
+      | (?P<plain>(?:\d{1,3}(?:,\d{2,3}){0,8},\d{3}|\d{1,30}(?!\d))(?:\.\d{1,30}(?!\d))?|\.\d{1,30}(?!\d))
+        (?:e(?P<power>[-+]?\d{1,2})\b)?
+    )
+    (?:[ ](?P<scale>thousand|million|billion|trillion)\b)?
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_LEAD = re.compile(
+    r"(?:\s|[=:≈~\"'(]|\$(?!\d)|\b(?:approximately|about|around|roughly|exactly|simply|just|only|equal to|a total of)\b"
+    r"|\b[a-z] ?=)*",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(
+    r"[(;]|\b(?:because|since|as|which|where|so|for|in|per|out|of|on|after|before|by|at|from|when|with|if|over|than"
+    r"|more|each|every|not)\b",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"[,;]\s|\b(?:and|or)\b", re.IGNORECASE)
+_EXPRESSION = re.compile(r"[$\s]*((?:\\(?:sqrt|pi|[dt]?frac)|[\d\s.+*/^(){}-])+?)[$\s.]*")
+_OPERATOR = re.compile(r"\\|\^|[*+]|\d\s*[/-]\s+|\s[/-]\s*\(|\)\s*[/(-]|\d\(")
+_POWER = re.compile(r"\^(?!\{?-?\d{1,2}(?![\d.])\}?)|\^.*\^")
+_OPEN_END = re.compile(r"[\d,/=+*$(-]\s*$")
+
+
+def tidy(text: str) -> str:
+    """The text with LaTeX, markdown and typographic signs about numbers made plain."""
+    text = text.translate(_SIGNS)
+    if not text.isascii():
+        text = "".join(_plain_sign(c) for c in text)
+    for pattern, by in _TIDY:
+        text = pattern.sub(by, text)
+    return text
+
+
+def _plain_sign(sign: str) -> str:
+    name = unicodedata.name(sign, "")
+    if not name.startswith("VULGAR FRACTION"):
+        return sign
+    value = Fraction(unicodedata.numeric(sign)).limit_denominator(10)
+    return f" {value.numerator}/{value.denominator}"
+
+
+def plain(value: Fraction) -> str:
+    """The value as a plain decimal, rounded to `DECIMALS` places, without a closing zero.
+
+    >>> plain(Fraction(1, 4)), plain(Fraction(-18)), plain(Fraction(2, 3))
+    ('0.25', '-18', '0.666667')
+    """
+    scaled = round(abs(value) * 10**DECIMALS)
+    whole, part = divmod(scaled, 10**DECIMALS)
+    digits = f"{part:0{DECIMALS}d}".rstrip("0")
+    sign = "-" if value < 0 and scaled else ""
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def same(first: Fraction, second: Fraction) -> bool:
+    """Whether two values differ by no more than the tolerance, or by nothing that `plain` shows."""
+    return abs(first - second) <= TOLERANCE
+
+
+def every(text: str) -> list[tuple[Fraction, int, int]]:
+    """The numbers written in digits in a tidied text, each with its span; dates give three numbers."""
+    found: list[tuple[Fraction, int, int]] = []
+    for match in _NUMBER.finditer(text):
+        value = _value(match)
+        if value is not None:
+            found.append((value, match.start(), match.end()))
+    return found
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    part = match.groupdict()
+    try:
+        if part["whole"]:
+            value = int(part["whole"]) + Fraction(int(part["top"]), int(part["bottom"]))
+        elif part["over"]:
+            value = Fraction(int(part["over"]), int(part["under"]))
+        else:
+            value = Fraction(part["plain"].replace(",", "")) * Fraction(10) ** int(part["power"] or 0)
+    except ZeroDivisionError:
+        return None
+    if part["scale"]:
+        value *= _SCALES[part["scale"].lower()]
+    return -value if part["sign"] or part["inner"] else value
+
+
+def last(text: str) -> Fraction | None:
+    """The last number in a text, or None: the best reading of a text that does not conclude."""
+    values = every(tidy(text[-MOST_CHARS:]))
+    return values[-1][0] if values else None
+
+
+def number(text: str) -> Fraction | None:
+    """The value of a text that is one number and nothing else but a currency or percent sign."""
+    short = tidy(text.strip())
+    match = _NUMBER.fullmatch(short.rstrip("%$ ")) if len(text) <= 100 else None
+    return _value(match) if match else None
+
+
+def stated(body: str, *, cut: bool = False) -> tuple[Fraction | None, ParseOutcome]:
+    """The one number that a conclusion states, or the outcome that says why there is none.
+
+    The number right after the cue counts; what follows it, up to an aside ("26, because 30 - 4 is
+    26"), must not state another ("5 or 6", "5 feet 6 inches": AMBIGUOUS). After "=" the last value
+    counts. `cut`: the text ends right here, so that a closing digit may be half of a number.
+    """
+    if cut and _OPEN_END.search(body):
+        return None, ParseOutcome.TRUNCATED
+    text = tidy(body)
+    sentence = text[: sentence_end(text)]
+    if "=" in sentence:
+        return _after_equals(sentence)
+    return _plainly(sentence)
+
+
+def _after_equals(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
+    if len(every(sentence)) > 1 and _JOINED.search(sentence[: sentence.rindex("=")]):
+        aside = _ASIDE.search(sentence)
+        head = sentence[: aside.start()] if aside else sentence
+        return _plainly(head) if "=" not in head else (None, ParseOutcome.AMBIGUOUS)
+    aside = _ASIDE.search(sentence)
+    if aside and aside.start() < sentence.index("=") and every(sentence[: aside.start()]):
+        return _plainly(sentence)
+    before, _, after = sentence.rpartition("=")
+    outcome = _plainly(after)
+    return outcome if outcome[0] is not None else _plainly(before.rpartition("=")[2])
+
+
+def _plainly(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
+    value = expression(sentence)
+    if value is not None:
+        return value, ParseOutcome.PARSED
+    values = every(sentence)
+    if not values:
+        return _in_words(sentence)
+    lead = _LEAD.match(sentence)
+    first, start, end = values[0]
+    if lead and start <= lead.end():
+        aside = _ASIDE.search(sentence, end)
+        values = [v for v in values if not aside or v[1] < aside.start()]
+    if all(same(first, other) for other, _, _ in values):
+        return first, ParseOutcome.PARSED
+    return None, ParseOutcome.AMBIGUOUS
+
+
+def _in_words(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
+    """As `_plainly`, for "twelve apples": the first word must be a number."""
+    words = _LEAD.sub("", sentence, count=1).split()[:6]
+    if not words or not numbers_in_words(words[0]):
+        return None, ParseOutcome.NO_CONCLUSION
+    text = " ".join(words)
+    aside = _ASIDE.search(text)
+    values = set(numbers_in_words(text[: aside.start()] if aside else text))
+    if len(values) == 1:
+        return values.pop(), ParseOutcome.PARSED
+    return None, ParseOutcome.AMBIGUOUS
+
+
+def expression(text: str) -> Fraction | None:
+    r"""The value of a text that is one expression of numbers ("3 * (4 + 2)", "2\sqrt{3}"), or None."""
+    whole = _EXPRESSION.fullmatch(text) if len(text) <= 80 else None
+    if not whole or not _OPERATOR.search(whole[1]) or _POWER.search(whole[1]):
+        return None
+    return _evaluate(whole[1].strip().replace("*", r"\times "))
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _math_verify() -> tuple[Any, Any]:
+    # A timeout needs signals, and so the main thread; the bounds of `expression` stand in for it,
+    # and the library's remark on that is silenced.
+    logging.getLogger("math_verify.parser").setLevel(logging.ERROR)
+    parser = importlib.import_module("math_verify.parser")
+    return parser.parse, [parser.LatexExtractionConfig()]
+
+
+def _evaluate(latex: str) -> Fraction | None:
+    with _lock:
+        parse, config = _math_verify()
+        found = parse(f"${latex}$", extraction_config=config, parsing_timeout=None, fallback_mode="no_fallback")
+        try:
+            return Fraction(float(found[0].evalf(20))).limit_denominator(10**9)
+        except (TypeError, ValueError, OverflowError, AttributeError, IndexError):
+            return None  # no number: complex, infinite, or not an expression after all

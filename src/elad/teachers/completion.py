@@ -1,0 +1,101 @@
+"""Reading what an OpenAI-compatible endpoint sent back. Nothing in it is trusted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+
+from elad.records import ReplyOutcome
+
+MOST_TEXT_BYTES = 65_536
+"""A longer reply is cut there."""
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Cached(BaseModel):
+    cached_tokens: NonNegativeInt | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: NonNegativeInt
+    completion_tokens: NonNegativeInt
+    prompt_tokens_details: _Cached | None = None
+
+
+class _Body(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the endpoint counted them; cached ones are at most those that went in."""
+
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What one answer of the endpoint says."""
+
+    text: str
+    outcome: ReplyOutcome
+    reason: str
+    usage: Usage | None
+    """None where the endpoint reported none that can be read."""
+
+
+def read(body: bytes) -> Completion:
+    """The first choice of a chat completion.
+
+    Raises: ValueError when the body is no chat completion; the message does not quote it.
+    """
+    try:
+        answer = _Body.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"not a chat completion: {where} {first['msg']}"[:200]) from None
+    choice = answer.choices[0]
+    text = choice.message.content or ""
+    cut = text.encode()[:MOST_TEXT_BYTES].decode(errors="ignore")
+    outcome, reason = _outcome(choice, too_long=len(cut) < len(text))
+    return Completion(text=cut, outcome=outcome, reason=reason, usage=_usage(answer.usage))
+
+
+def _outcome(choice: _Choice, *, too_long: bool) -> tuple[ReplyOutcome, str]:
+    if choice.message.refusal:
+        return ReplyOutcome.REFUSED, choice.message.refusal
+    if choice.finish_reason == "content_filter":
+        return ReplyOutcome.REFUSED, "stopped by the endpoint's content filter"
+    if choice.finish_reason == "length":
+        return ReplyOutcome.TRUNCATED, "reached max_tokens"
+    if too_long:
+        return ReplyOutcome.TRUNCATED, f"longer than {MOST_TEXT_BYTES} bytes"
+    if not (choice.message.content or "").strip():
+        return ReplyOutcome.EMPTY, "no text"
+    return ReplyOutcome.OK, ""
+
+
+def _usage(reported: object) -> Usage | None:
+    try:
+        usage = _Usage.model_validate(reported)
+    except ValidationError:
+        return None
+    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    return Usage(
+        tokens_in=usage.prompt_tokens,
+        tokens_cached=min(cached or 0, usage.prompt_tokens),
+        tokens_out=usage.completion_tokens,
+    )

@@ -1,0 +1,145 @@
+"""An open connection to an OpenAI-compatible endpoint: many requests in, replies and charges out."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from elad.ledger.prices import Price
+from elad.records import Purpose, Reply, Request
+from elad.teachers.call import Call
+from elad.teachers.counting import utf8_length
+from elad.teachers.dispatch import in_flight
+
+
+class Concession(StrEnum):
+    """What an endpoint turned down, so that it is asked without from then on."""
+
+    SCHEMA = "schema"
+    MAX_TOKENS = "max_tokens"
+    """It wants `max_completion_tokens` instead, as reasoning models do."""
+    SAMPLING = "sampling"
+    """It takes its own temperature only."""
+
+
+_NAMED_BY = (
+    (Concession.MAX_TOKENS, ("max_completion_tokens",)),
+    (Concession.SCHEMA, ("response_format", "json_schema", "structured output")),
+    (Concession.SAMPLING, ("temperature", "top_p")),
+)
+"""Words in the message of a 400 that tell what was turned down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Where the endpoint is and how it is used; the fields mean what they mean in `OpenAI`."""
+
+    base_url: str
+    model: str
+    price: Price | None
+    concurrency: int
+    timeout_seconds: float
+    attempts: int
+
+
+class Endpoint:
+    """A `Teacher` over HTTP. Each `ask` may be used from one thread; the endpoint may be shared."""
+
+    def __init__(self, name: str, link: Link, key: str) -> None:
+        self._id = name
+        self.link = link
+        self._key = key
+        self._conceded: frozenset[Concession] = frozenset()
+        self._lock = threading.Lock()
+        self.client = openai.OpenAI(
+            base_url=link.base_url,
+            api_key=key or "none",
+            max_retries=0,
+            timeout=openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds)),
+        )
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def where(self) -> str:
+        """The address as it may be shown."""
+        return public_url(self.link.base_url)
+
+    @property
+    def serves(self) -> frozenset[Purpose]:
+        return frozenset(Purpose)
+
+    @property
+    def conceded(self) -> frozenset[Concession]:
+        """What the endpoint has turned down so far."""
+        return self._conceded
+
+    def worst_case(self, request: Request) -> tuple[int, int, float]:
+        """Bounds by rule: a token is at least one byte, and a message's frame at most 16 tokens."""
+        schema = json.dumps(request.schema) if request.schema is not None else ""
+        tokens_in = utf8_length(schema) + sum(utf8_length(m.content) + 16 for m in request.messages)
+        tokens_out = request.sampling.max_tokens
+        price = self.link.price
+        money = price.money(tokens_in=tokens_in, tokens_out=tokens_out) if price else 0.0
+        return tokens_in, tokens_out, money
+
+    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        stopped = threading.Event()
+        try:
+            yield from in_flight(
+                lambda request: Call(self, request, stopped).reply(), requests, self.link.concurrency
+            )
+        finally:
+            stopped.set()
+
+    def close(self) -> None:
+        self.client.close()
+
+    def body(self, request: Request, without: frozenset[Concession]) -> dict[str, Any]:
+        """The request in the protocol's own terms."""
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self.link.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        }
+        longer = Concession.MAX_TOKENS in without
+        body["max_completion_tokens" if longer else "max_tokens"] = sampling.max_tokens
+        if Concession.SAMPLING not in without:
+            body["temperature"] = sampling.temperature
+            if sampling.top_p != 1.0:
+                body["top_p"] = sampling.top_p
+        if sampling.temperature > 0:
+            body["seed"] = request.seed % 2**31
+        if request.schema is not None and Concession.SCHEMA not in without:
+            schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def concede(self, complaint: str) -> frozenset[Concession]:
+        """What the message of a 400 turns down; noted for all later requests."""
+        said = complaint.lower()
+        named = frozenset(kind for kind, words in _NAMED_BY if any(word in said for word in words))
+        with self._lock:
+            self._conceded |= named
+        return named
+
+    def clean(self, text: str) -> str:
+        """The text on one line of at most 300 characters, without the key."""
+        for secret in (self._key, urlsplit(self.link.base_url).password):
+            if secret:
+                text = text.replace(secret, "[key]")
+        return " ".join(text.split())[:300]
+
+
+def public_url(base_url: str) -> str:
+    """The address without user name, password and query, for messages."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"

@@ -1,0 +1,74 @@
+"""Any server that speaks the OpenAI chat protocol: vendors, vLLM, llama.cpp, Ollama."""
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from elad.errors import ConfigError
+from elad.ledger.prices import Price
+from elad.protocols import Teacher
+
+__all__ = ["OpenAI"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAI:
+    """A model behind an OpenAI-compatible endpoint.
+
+    The key is read from the environment variable `api_key_env` when the teacher is opened, and kept
+    nowhere else. A server on this machine or in a private network works without one.
+    """
+
+    base_url: str = "https://api.openai.com/v1"
+    model: str
+    api_key_env: str = "OPENAI_API_KEY"
+    price: Price | None = None
+    concurrency: int = 8
+    """Requests in flight at once."""
+    timeout_seconds: float = 120.0
+    """For one attempt, from sending to the last byte of the reply."""
+    attempts: int = 3
+    """How often one request is tried when the endpoint is busy, fails or is silent."""
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ConfigError("teacher.base_url: not an http:// or https:// address")
+        for name, least in (("concurrency", 1), ("attempts", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"teacher.{name}: {getattr(self, name)} is less than {least}")
+        if not self.timeout_seconds > 0:
+            raise ConfigError(f"teacher.timeout_seconds: {self.timeout_seconds} is not above 0")
+
+    def open(self) -> Teacher:
+        """The teacher, not yet asked anything.
+
+        Raises: ConfigError when a remote endpoint has no key, or the key cannot be sent in a header.
+        """
+        from elad.teachers.endpoint import Endpoint, Link, public_url
+
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key and not _is_local(self.base_url):
+            raise ConfigError(
+                f"teacher.api_key_env: set {self.api_key_env}, the key for {public_url(self.base_url)}"
+            )
+        if not (key.isascii() and all(" " < c <= "~" for c in key)):
+            raise ConfigError(f"teacher.api_key_env: {self.api_key_env} holds characters that no key has")
+        link = Link(
+            base_url=self.base_url,
+            model=self.model,
+            price=self.price,
+            concurrency=self.concurrency,
+            timeout_seconds=self.timeout_seconds,
+            attempts=self.attempts,
+        )
+        return Endpoint(f"openai:{self.model}", link, key)
+
+
+def _is_local(base_url: str) -> bool:
+    """Whether the host is this machine or in a private network (an address, or a name without a domain)."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".localhost", ".internal"))

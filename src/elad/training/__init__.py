@@ -1,0 +1,1 @@
+"""How a student learns: rows, the one trainer, and what it is trained towards."""

@@ -1,0 +1,77 @@
+"""Examples and prompts as token rows, the same for drafting, scoring and training.
+
+Prompt, prefix and target are tokenised apart and joined, so that a token never spans the border and
+what is trained is exactly what is generated. The end-of-text token belongs to the target and carries
+loss, also where it doubles as the padding token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elad.protocols import Prompt
+from elad.records import Example, Message
+
+IGNORED = -100
+"""The label of a position that carries no loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Token ids of prompt and target in one; the target starts at `target_start`."""
+
+    ids: tuple[int, ...]
+    target_start: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """Token ids of the chat-templated conversation, the start of the reply, and the prefix."""
+    return encode_messages(tokenizer, prompt.messages) + encode_text(tokenizer, prompt.prefix)
+
+
+def encode_messages(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation that a reply follows.
+
+    A tokenizer without a chat template gets the contents, one a paragraph.
+    """
+    if tokenizer.chat_template is None:
+        return encode_text(tokenizer, "\n\n".join(m.content for m in messages) + "\n\n")
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    return encode_text(tokenizer, text)
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text, without special tokens added."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def encode_example(tokenizer: Any, example: Example) -> Row:
+    """The example as one row; the target ends with the end-of-text token."""
+    prompt = encode_messages(tokenizer, example.messages)
+    target = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id]
+    return Row(ids=(*prompt, *target), target_start=len(prompt))
+
+
+def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
+    """Right-padded `input_ids`, `attention_mask` and `labels`, each `[rows, longest]`."""
+    longest = max(len(row) for row in rows)
+    ids, mask, labels = [], [], []
+    for row in rows:
+        gap = longest - len(row)
+        ids.append([*row.ids, *[pad_id] * gap])
+        mask.append([*[1] * len(row), *[0] * gap])
+        labels.append(
+            [*[IGNORED] * row.target_start, *row.ids[row.target_start :], *[IGNORED] * gap]
+        )  # fmt: skip
+    return {
+        "input_ids": torch.tensor(ids),
+        "attention_mask": torch.tensor(mask),
+        "labels": torch.tensor(labels),
+    }

@@ -1,0 +1,176 @@
+"""The only training loop: `transformers.Trainer` with our loss in it.
+
+The loss of a step is the objective's sum over all its micro-batches, divided once by the number of
+target tokens in the whole step, so that 8 rows at once and 8 x 1 accumulated give one gradient.
+"""
+
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from elad.protocols import LossSum, Objective, Training
+from elad.records import Example
+from elad.training.rows import IGNORED, Row, collate, encode_example
+
+Progress = Callable[[int, int], None]
+"""Called with optimiser steps done and steps in all."""
+
+
+def train(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    objective: Objective,
+    training: Training,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Trains `model` in place; gives a summary of rows, tokens, steps and losses.
+
+    Rows longer than `training.max_length` are left out and counted under `too_long`.
+    """
+    rows = [encode_example(tokenizer, example) for example in examples]
+    fitting = [row for row in rows if len(row) <= training.max_length]
+    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(rows) - len(fitting)}
+    if not fitting:
+        return summary | {"steps": 0}
+    learn, check = _split(fitting, training, seed)
+    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = _ElaTrainer(
+            model=model,
+            args=_arguments(training, Path(scratch), seed, checked=bool(check)),
+            train_dataset=_Rows(learn),
+            eval_dataset=_Rows(check) if check else None,
+            data_collator=lambda items: collate([item["row"] for item in items], pad_id),
+            callbacks=_callbacks(training, progress, checked=bool(check)),
+        )
+        trainer.objective = objective
+        trainer.remove_callback(PrinterCallback)
+        torch.manual_seed(seed)
+        result = trainer.train()
+        history = trainer.state.log_history
+    return summary | {
+        "steps": result.global_step,
+        "target_tokens": sum(len(row) - row.target_start for row in learn),
+        "losses": [round(entry["loss"], 6) for entry in history if "loss" in entry],
+        "validation_losses": [round(entry["eval_loss"], 6) for entry in history if "eval_loss" in entry],
+        "validation_rows": len(check),
+    }
+
+
+def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective) -> LossSum:
+    """The objective's sum and count over one padded batch.
+
+    The head is applied only where some row of the batch carries loss: logits over the whole
+    vocabulary are the largest thing in memory when a small model is trained.
+    """
+    targets_BT = inputs["labels"][:, 1:]  # noqa: N806
+    kept_K = (targets_BT != IGNORED).any(dim=0).nonzero().squeeze(-1)  # noqa: N806
+    logits_BKV = model(  # noqa: N806
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        logits_to_keep=kept_K,
+        use_cache=False,
+    ).logits
+    targets_BK = targets_BT[:, kept_K]  # noqa: N806
+    mask_BK = targets_BK != IGNORED  # noqa: N806
+    targets_N = targets_BK[mask_BK]  # noqa: N806
+    return objective(logits_BKV[mask_BK], targets_N, torch.ones_like(targets_N, dtype=torch.bool))
+
+
+class _Rows(Dataset[dict[str, Any]]):
+    """Rows in the shape in which the Trainer's sampler can read their lengths."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"input_ids": self.rows[index].ids, "row": self.rows[index]}
+
+
+class _ElaTrainer(Trainer):
+    """The Trainer with an objective in place of the model's own loss."""
+
+    objective: Objective
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The loss divided by the target tokens of the whole step, not of the micro-batch."""
+        loss = step_loss(model, inputs, self.objective)
+        mean = loss.total / (loss.count if num_items_in_batch is None else num_items_in_batch)
+        return (mean, {}) if return_outputs else mean
+
+    def prediction_step(
+        self, model: nn.Module, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> Any:
+        """The validation loss alone: no logits are gathered."""
+        with torch.no_grad():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+
+
+class _Report(TrainerCallback):
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress(state.global_step, state.max_steps)
+
+
+def _split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:
+    """Rows to learn from and rows to stop by; the latter only where early stopping is on."""
+    if not training.patience:
+        return list(rows), []
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)
+    held = round(len(rows) * training.validation_share)
+    return [rows[i] for i in sorted(order[held:])], [rows[i] for i in sorted(order[:held])]
+
+
+def _callbacks(training: Training, progress: Progress | None, *, checked: bool) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = []
+    if progress:
+        callbacks.append(_Report(progress))
+    if checked:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=training.patience))
+    return callbacks
+
+
+def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -> TrainingArguments:
+    micro = min(training.micro_batch_size, training.batch_size)
+    return TrainingArguments(
+        output_dir=str(scratch),
+        num_train_epochs=training.epochs,
+        learning_rate=training.learning_rate,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=max(1, training.batch_size // micro),
+        lr_scheduler_type="cosine",
+        warmup_steps=training.warmup_ratio,
+        weight_decay=0.0,
+        train_sampling_strategy="group_by_length",
+        seed=seed % 2**32,
+        data_seed=seed % 2**32,
+        eval_strategy="epoch" if checked else "no",
+        save_strategy="epoch" if checked else "no",
+        save_total_limit=1,
+        load_best_model_at_end=checked,
+        metric_for_best_model="eval_loss" if checked else None,
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )

@@ -1,0 +1,76 @@
+"""Entailment by a cross-encoder: any sequence classifier that has a label `entailment`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from elad.errors import ConfigError
+
+_BATCH = 32
+_MAX_TOKENS = 512
+_MAX_CHARS = 4000
+
+_Scorer: TypeAlias = Callable[[list[tuple[str, str]]], list[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEncoder:
+    """An `Entailment` scorer from a folder or a hub name; loaded at the first question, then kept."""
+
+    model: str
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """For each pair, the probability that the first entails the second.
+
+        Raises: ConfigError when the model cannot be loaded, or has no label `entailment`.
+        """
+        score = _scorer(self.model)
+        cut = [(first[:_MAX_CHARS], second[:_MAX_CHARS]) for first, second in pairs]
+        batches = (cut[start : start + _BATCH] for start in range(0, len(cut), _BATCH))
+        return [value for batch in batches for value in score(batch)]
+
+
+@lru_cache(maxsize=1)
+def _scorer(name: str) -> _Scorer:
+    tokenizer, model, torch = _load(name)
+    entailment = _label(name, dict(model.config.label2id))
+
+    def score(pairs: list[tuple[str, str]]) -> list[float]:
+        inputs = tokenizer(
+            [first for first, _ in pairs],
+            [second for _, second in pairs],
+            padding=True,
+            truncation=True,
+            max_length=min(_MAX_TOKENS, tokenizer.model_max_length),
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            logits_BL = model(**inputs).logits  # B pairs, L labels
+        return [float(value) for value in logits_BL.float().softmax(-1)[:, entailment]]
+
+    return score
+
+
+def _load(name: str) -> tuple[Any, Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise ConfigError("uncertainty.nli: needs the extra `train` (pip install 'elad[train]')") from error
+    hub: Any = transformers
+    try:
+        tokenizer = hub.AutoTokenizer.from_pretrained(name)
+        # Safetensors only: other weight files can carry code.
+        model = hub.AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"uncertainty.nli.model: {name!r} cannot be loaded: {error}") from error
+    return tokenizer, model.eval(), torch
+
+
+def _label(name: str, indices: dict[str, int]) -> int:
+    for label, index in indices.items():
+        if label.lower() == "entailment":
+            return index
+    known = ", ".join(repr(label) for label in sorted(indices))
+    raise ConfigError(f"uncertainty.nli.model: {name!r} has no label 'entailment'; known: {known}")

@@ -1,0 +1,115 @@
+"""Inter-explanation uncertainty: do other explanations from here agree?
+
+Evidence: that ELAD has this second part is told by reviews [2]; what exactly is compared could not be
+read. `entailment` is a reconstruction [R]; `answers` is reconstructed in part and ours in part [R/D].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elad.protocols import Generation, Prompt, Student, Task
+from elad.records import Chain, Problem, Sampling, derive_seed
+from elad.steps import split
+from elad.uncertainty.beliefs import Draft, Measured
+from elad.uncertainty.entailment import Entailment, mutual
+
+_ANSWER_CHARS = 80
+_STEP_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Other:
+    """Another explanation from the same place."""
+
+    answer: str | None
+    step: str
+    """Its first step."""
+    agrees: bool
+    """Whether it ends in the chain's answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inter:
+    """Per step, how far other explanations that start with r_1..r_{i-1} disagree.
+
+    Without `nli`: 1 - the share of M continuations that end in the chain's answer. One that cannot be
+    read agrees with nothing, and a chain without an answer is agreed with by none: 1 at every step.
+    With `nli`: the mean over M of 1 - mutual entailment of r_i and the first step of the continuation;
+    it asks nothing of the answers.
+    """
+
+    samples: int
+    sampling: Sampling
+    nli: Entailment | None
+
+    def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
+        """One measure per draft, from one batch of continuations over all of them."""
+        places = [(problem, chain, place) for problem, chain in drafts for place in range(len(chain.steps))]
+        prompts = [
+            Prompt(
+                messages=task.messages(problem),
+                prefix=_open_end(chain.prefix(place)),
+                seed=derive_seed(seed, problem.id, "inter", place + 1, sample),
+            )
+            for problem, chain, place in places
+            for sample in range(self.samples)
+        ]
+        generations = student.generate(prompts, self.sampling)
+        others = [
+            [
+                _read(problem, chain, prompts[at].prefix, generations[at], task)
+                for at in range(spot * self.samples, (spot + 1) * self.samples)
+            ]
+            for spot, (problem, chain, _) in enumerate(places)
+        ]
+        agreement = self._agreement([chain.steps[place].text for _, chain, place in places], others)
+        return self._measure(drafts, others, agreement)
+
+    def _agreement(self, steps: Sequence[str], others: Sequence[Sequence[_Other]]) -> list[list[float]]:
+        if self.nli is None:
+            return [[float(other.agrees) for other in row] for row in others]
+        pairs = [(step, other.step) for step, row in zip(steps, others, strict=True) for other in row]
+        flat = iter(mutual(pairs, self.nli))
+        return [[next(flat) for _ in row] for row in others]
+
+    def _measure(
+        self, drafts: Sequence[Draft], others: Sequence[list[_Other]], agreement: Sequence[list[float]]
+    ) -> list[Measured]:
+        measured: list[Measured] = []
+        start = 0
+        for _, chain in drafts:
+            end = start + len(chain.steps)
+            own = others[start:end]
+            detail: dict[str, Any] = {"sampled": [[_cut(other.answer) for other in row] for row in own]}
+            if self.nli is not None:
+                detail["resampled"] = [[other.step[:_STEP_CHARS] for other in row] for row in own]
+                detail["entailment"] = [[round(share, 4) for share in row] for row in agreement[start:end]]
+            measured.append(
+                Measured(
+                    values=tuple(1 - sum(row) / len(row) for row in agreement[start:end]),
+                    confidence=sum(other.agrees for other in own[0]) / self.samples,
+                    detail=detail,
+                )
+            )
+            start = end
+        return measured
+
+
+def _open_end(prefix: str) -> str:
+    # Models begin a word with its space: a prefix that ends with one is a place they never saw.
+    return prefix.rstrip(" \t")
+
+
+def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, task: Task) -> _Other:
+    answer = task.parse(prefix + generation.text, problem, finished=generation.finished).answer
+    steps = split(generation.text)
+    return _Other(
+        answer=answer,
+        step=steps[0].text.strip() if steps else "",
+        agrees=task.same(chain.answer, answer, problem),
+    )
+
+
+def _cut(answer: str | None) -> str | None:
+    return None if answer is None else answer[:_ANSWER_CHARS]

@@ -1,0 +1,105 @@
+"""Intra-explanation uncertainty: does including the step change the conclusion?
+
+Evidence: comparing the answer before a step with the answer once it is included is told of ELAD by two
+independent summaries [2]. That it is a plain 0/1 on greedy answers after a forced cue is reconstructed
+[R]. `soft`, `leave_one_out` and `settled` are ours [D].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from elad.protocols import Student, Task
+from elad.records import Chain, Problem, Sampling, derive_seed
+from elad.steps import is_conclusion
+from elad.uncertainty.beliefs import Belief, Draft, Measured, certain, distance, likeliest, unified
+from elad.uncertainty.probes import Probe, conclude
+
+_ANSWER_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intra:
+    """Per step, how much the conclusion depends on it.
+
+    p_i is the belief of a student that is made to conclude after r_1..r_i, and a_i the likeliest
+    answer in it. The chain itself stands for the last one: p_n is all on its own answer.
+    A conclusion that cannot be read is one class of its own. A chain without an answer agrees with
+    nothing: what is compared with its own answer counts as changed.
+    """
+
+    kind: Literal["prefix", "leave_one_out"]
+    soft: bool
+    settled: bool
+    samples: int
+    """Short samples for the belief in a free answer; used with `soft`."""
+    sampling: Sampling
+
+    def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
+        """One measure per draft, from one batch of probes over all of them."""
+        probes = [
+            Probe(problem=problem, said=said, seed=derive_seed(seed, problem.id, "intra", place))
+            for problem, chain in drafts
+            for place, said in enumerate(self._texts(chain))
+        ]
+        samples = self.samples if self.soft else 1
+        beliefs = conclude(probes, student, task, sampling=self.sampling, samples=samples)
+        measured: list[Measured] = []
+        start = 0
+        for problem, chain in drafts:
+            end = start + len(chain.steps)
+            measured.append(self._measure(problem, chain, beliefs[start:end], task))
+            start = end
+        return measured
+
+    def _texts(self, chain: Chain) -> list[str]:
+        if self.kind == "prefix":
+            return [chain.prefix(place) for place in range(len(chain.steps))]
+        concluded = bool(chain.steps) and is_conclusion(chain.steps[-1].text)
+        end = chain.steps[-1].start if concluded else len(chain.text)
+        return [chain.text[: step.start] + chain.text[step.end : end] for step in chain.steps]
+
+    def _measure(self, problem: Problem, chain: Chain, raw: Sequence[Belief], task: Task) -> Measured:
+        beliefs = unified(raw, chain.answer, lambda one, other: task.same(one, other, problem))
+        values = self._changes(beliefs, chain) if self.kind == "prefix" else self._absences(beliefs, chain)
+        # The last probe is the conclusion just before the last step, in both kinds.
+        confidence = 0.0 if chain.answer is None else beliefs[-1].get(chain.answer, 0.0)
+        return Measured(values=values, confidence=min(confidence, 1.0), detail=_detail(self, beliefs, chain))
+
+    def _changes(self, beliefs: Sequence[Belief], chain: Chain) -> tuple[float, ...]:
+        path = [*beliefs, certain(chain.answer)]
+        values = [self._apart(before, after) for before, after in pairwise(path)]
+        if chain.answer is None:
+            values[-1] = 1.0
+        elif self.settled:
+            reached = [likeliest(belief) for belief in path].index(chain.answer)
+            values[:reached] = [0.0] * reached
+        return tuple(values)
+
+    def _absences(self, beliefs: Sequence[Belief], chain: Chain) -> tuple[float, ...]:
+        if chain.answer is None:
+            return (1.0,) * len(beliefs)
+        return tuple(self._apart(belief, certain(chain.answer)) for belief in beliefs)
+
+    def _apart(self, before: Belief, after: Belief) -> float:
+        if self.soft:
+            return distance(before, after)
+        return float(likeliest(before) != likeliest(after))
+
+
+def _detail(measure: Intra, beliefs: Sequence[Belief], chain: Chain) -> dict[str, Any]:
+    answers = [likeliest(belief) for belief in beliefs]
+    if measure.kind == "prefix":
+        answers.append(chain.answer)
+    name = "conclusions" if measure.kind == "prefix" else "conclusions_without"
+    return {
+        name: [_cut(answer) for answer in answers],
+        "beliefs": [
+            [[_cut(answer), round(share, 4)] for answer, share in belief.items()] for belief in beliefs
+        ],
+    }
+
+
+def _cut(answer: str | None) -> str | None:
+    return None if answer is None else answer[:_ANSWER_CHARS]

@@ -1,0 +1,101 @@
+"""Making a student conclude early: the answer it would give after some of its steps."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, isnan
+
+from elad.protocols import Prompt, Student, Task
+from elad.records import Problem, Sampling, derive_seed
+from elad.uncertainty.beliefs import Belief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One place at which the student is made to conclude."""
+
+    problem: Problem
+    said: str
+    """What the student has said before; the cue follows on a line of its own."""
+    seed: int
+
+    def prompt(self, task: Task, sample: int = 0) -> Prompt:
+        """What the student is given; samples differ in their seeds."""
+        said = self.said.rstrip()
+        return Prompt(
+            messages=task.messages(self.problem),
+            prefix=f"{said}\n{task.cue}" if said else task.cue,
+            seed=derive_seed(self.seed, sample),
+        )
+
+
+def conclude(
+    probes: Sequence[Probe], student: Student, task: Task, *, sampling: Sampling, samples: int
+) -> list[Belief]:
+    """What the student believes at each probe, in the probes' order; the chains are not written again.
+
+    Where the task has options, their log-probabilities are normalised and nothing is drawn. Free
+    answers are shares of `samples` short generations. At most one call of each kind, for all probes.
+
+    Edge cases: a prompt that does not fit the context gives the belief that cannot be read.
+    Raises: ValueError when the student gives a log-probability that is not one.
+    """
+    with_options = [probe for probe in probes if task.options(probe.problem) is not None]
+    free = [probe for probe in probes if task.options(probe.problem) is None]
+    scored = iter(_weigh(with_options, student, task) if with_options else [])
+    drawn = iter(_draw(free, student, task, sampling, samples) if free else [])
+    return [next(drawn if task.options(probe.problem) is None else scored) for probe in probes]
+
+
+def _weigh(probes: Sequence[Probe], student: Student, task: Task) -> list[Belief]:
+    asked = [
+        (probe, option, (prompt, option))
+        for probe in probes
+        for prompt in [probe.prompt(task)]
+        for option in task.options(probe.problem) or ()
+    ]
+    answers = [task.parse(task.cue + option, probe.problem).answer for probe, option, _ in asked]
+    logs = student.score([pair for _, _, pair in asked])
+    beliefs: list[Belief] = []
+    start = 0
+    for probe in probes:
+        end = start + len(task.options(probe.problem) or ())
+        beliefs.append(_normalised(answers[start:end], logs[start:end]))
+        start = end
+    return beliefs
+
+
+def _normalised(answers: Sequence[str | None], logs: Sequence[tuple[float, ...]]) -> Belief:
+    # No token scored means that the prompt did not fit: that is no evidence for the option.
+    totals = [sum(tokens) if tokens else -inf for tokens in logs]
+    if any(isnan(total) or total == inf for total in totals):
+        raise ValueError(f"the student scored options as {totals}: not log-probabilities")
+    top = max(totals, default=-inf)
+    if top == -inf:
+        return {None: 1.0}
+    weights = [exp(total - top) for total in totals]
+    belief: dict[str | None, float] = {}
+    for answer, weight in zip(answers, weights, strict=True):
+        belief[answer] = belief.get(answer, 0.0) + weight / sum(weights)
+    return belief
+
+
+def _draw(
+    probes: Sequence[Probe], student: Student, task: Task, sampling: Sampling, samples: int
+) -> list[Belief]:
+    prompts = [probe.prompt(task, sample) for probe in probes for sample in range(samples)]
+    generations = student.generate(prompts, sampling)
+    beliefs: list[Belief] = []
+    for place, probe in enumerate(probes):
+        answers = Counter(
+            _read(generation.text, probe.problem, task, finished=generation.finished)
+            for generation in generations[place * samples : (place + 1) * samples]
+        )
+        beliefs.append({answer: count / samples for answer, count in answers.items()})
+    return beliefs
+
+
+def _read(text: str, problem: Problem, task: Task, *, finished: bool) -> str | None:
+    # Only the rest of the concluding line counts: a small student talks on after it.
+    line, newline, _ = text.strip().partition("\n")
+    return task.parse(f"{task.cue} {line}", problem, finished=finished or bool(newline)).answer

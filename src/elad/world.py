@@ -1,0 +1,209 @@
+"""An experiment opened: its data read, its ports loaded, its ledger held."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from elad.errors import DataError, RefusedError, RunFolderError
+from elad.experiment import Experiment
+from elad.ledger.events import Kind, Ledger
+from elad.progress import Advance, Progress, Silent
+from elad.protocols import Student, Task, Teacher
+from elad.records import Problem, Sampling, digest, to_json
+from elad.tasks.reading import read, refuse_overlap
+
+T = TypeVar("T")
+
+RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamacpp", "pydantic")
+
+
+@dataclass(kw_only=True)
+class World:
+    """What a round needs at hand. `student` is the newest one; everything else stays."""
+
+    experiment: Experiment
+    ledger: Ledger
+    base: Student
+    student: Student
+    teacher: Teacher
+    pool: Sequence[Problem]
+    heldout: Sequence[Problem]
+    warmup: Sequence[Problem]
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """Time by stage since the last round was written down."""
+    exhausted: str | None = None
+    """The cap that was reached, in words."""
+
+    @property
+    def task(self) -> Task:
+        """What a question is."""
+        return self.experiment.task
+
+    @property
+    def sampling(self) -> Sampling:
+        """How explanations are drafted and the held-out set is answered."""
+        drafting = self.experiment.drafting
+        return Sampling(temperature=drafting.temperature, max_tokens=drafting.max_tokens)
+
+    @classmethod
+    def open(cls, experiment: Experiment, folder: Path, progress: Progress | None = None) -> "World":
+        """Reads and checks everything that costs nothing first, then takes the folder, then loads.
+
+        Raises: InputError for data or configuration that cannot be used, RefusedError for a teacher
+        that cannot do what the reviser needs, RunFolderError for a folder of another run.
+        """
+        pool, heldout, warmup = read_data(experiment)
+        ledger = Ledger(folder, write=True)
+        try:
+            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
+            teacher = experiment.teacher.open()
+            _refuse_mismatch(experiment, teacher)
+            base = experiment.student.open()
+        except BaseException:
+            ledger.__exit__(None, None, None)
+            raise
+        return cls(
+            experiment=experiment,
+            ledger=ledger,
+            base=base,
+            student=base,
+            teacher=teacher,
+            pool=pool,
+            heldout=heldout,
+            warmup=warmup,
+            progress=progress or Silent(),
+        )
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Writes down how the session ended, whatever ended it, and lets go of everything."""
+        state, reason = "finished", self.exhausted or "all rounds done"
+        if kind is not None:
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
+        try:
+            if not (kind and issubclass(kind, RunFolderError)):
+                payload = {"state": state, "reason": reason[:500]}
+                self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+        finally:
+            self.teacher.close()
+            self.ledger.__exit__(None, None, None)
+
+    @contextmanager
+    def stage(self, number: int, name: str, total: int) -> Iterator[Advance]:
+        """A stage on the progress display, its time counted under `name`."""
+        started = time.monotonic()
+        try:
+            with self.progress.stage(number, name, total) as advance:
+                yield advance
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    def remembered(
+        self,
+        kind: Kind,
+        items: Sequence[T],
+        key: Callable[[T], str],
+        make: Callable[[Sequence[T]], list[Any]],
+        *,
+        number: int,
+        chunk: int,
+        stage: str,
+    ) -> list[Any]:
+        """The payload of each item's event, made and appended where the ledger has none.
+
+        Chunks are cut from all items, not from the missing ones, and are appended whole: a run
+        resumed after a kill batches as the first one did, so that its numbers are the same.
+        """
+        keys = [key(item) for item in items]
+        with self.stage(number, stage, len(items)) as advance:
+            for start in range(0, len(items), chunk):
+                part = range(start, min(start + chunk, len(items)))
+                missing = [i for i in part if not self.ledger.has(kind, keys[i])]
+                if missing:
+                    made = dict(zip(part, make([items[i] for i in part]), strict=True))
+                    fresh = {keys[i]: made[i] for i in missing}
+                    self.ledger.append(kind, fresh.items(), round=number)
+                advance(len(part))
+        return [self.ledger.get(kind, key) for key in keys]
+
+
+def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:
+    """Pool, held-out and warm-up questions. Raises: DataError where they cannot be used together."""
+    data = experiment.data
+    pool = _problems(experiment, data.pool, data.limit.pool)
+    heldout = _problems(experiment, data.heldout, data.limit.heldout)
+    warmup = _problems(experiment, data.warmup, None)
+    refuse_overlap(pool, heldout)
+    refuse_overlap(warmup, heldout)
+    for problem in heldout:
+        if problem.answer is None:
+            raise DataError(f"held-out question {problem.id!r} has no answer to be graded by")
+    for problem in warmup:
+        if problem.rationale is None or problem.answer is None:
+            raise DataError(f"warm-up question {problem.id!r} needs a rationale and an answer")
+    return pool, heldout, warmup
+
+
+def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> list[Problem]:
+    ready = [item for item in given if isinstance(item, Problem)]
+    sources = [item for item in given if isinstance(item, str)]
+    if not sources:
+        return ready[:limit]
+    columns = experiment.data.columns
+    return ready + read(sources, columns=columns, limit=limit, base=experiment.base)
+
+
+def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]]) -> None:
+    """Ties a new folder to the experiment, or refuses one that belongs to another.
+
+    Raises: RunFolderError that names every key that differs.
+    """
+    identity = experiment.identity() | {
+        f"data.{name}": digest([to_json(problem) for problem in problems]) for name, problems in data.items()
+    }
+    was = ledger.meta("identity")
+    if was is None:
+        ledger.set_meta({"identity": json.dumps(identity), "name": experiment.name})
+    else:
+        old = json.loads(was)
+        differing = [key for key in sorted({*old, *identity}) if old.get(key) != identity.get(key)]
+        if differing:
+            told = ", ".join(f"{key}: {old.get(key)!r} -> {identity.get(key)!r}" for key in differing)
+            raise RunFolderError(f"{ledger.folder}: was begun with another configuration ({told})")
+    session = {"experiment": experiment.resolved(), "versions": _versions(), "machine": _machine()}
+    ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
+
+
+def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
+    lacking = sorted(experiment.reviser.needs - teacher.serves)
+    if lacking:
+        served = ", ".join(sorted(teacher.serves))
+        raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    return {"system": platform.platform(), "cpus": os.cpu_count()}

@@ -1,0 +1,77 @@
+"""The file is the registry: each strategy file exports one frozen class, and each prompt has a reader."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "elad"
+PROMISED = {
+    "tasks": {"numeric", "choice", "text"},
+    "students": {"transformers", "fake"},
+    "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
+    "uncertainty": {"elad"},
+    "selection": {"top", "random"},
+    "revision": {"first_error", "rewrite", "answer_only"},
+    "revision/judges": {"direct", "compare", "rollout", "stepwise"},
+    "training/objectives": {"sft"},
+}
+"""The kinds that the documentation names, by room; a room may hold more."""
+
+
+def exports(tree: ast.Module) -> list[str] | None:
+    """What `__all__` names, or None where the file has none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return None
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def strategies(room: str) -> dict[str, ast.Module]:
+    files = (path for path in (SOURCE / room).glob("*.py") if path.name != "__init__.py")
+    trees = {path.stem: parsed(path) for path in files}
+    return {name: tree for name, tree in trees.items() if exports(tree) is not None}
+
+
+@pytest.mark.parametrize("room", PROMISED)
+def test_a_room_holds_the_kinds_that_are_promised(room: str) -> None:
+    assert set(strategies(room)) >= PROMISED[room]
+
+
+@pytest.mark.parametrize("room", PROMISED)
+def test_a_strategy_is_one_frozen_keyword_only_class(room: str) -> None:
+    found = strategies(room)
+    assert found
+    for name, tree in found.items():
+        (exported,) = exports(tree) or [""]
+        (strategy,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == exported]
+        decorators = " ".join(map(ast.unparse, strategy.decorator_list))
+        assert "dataclass(" in decorators, name
+        assert "frozen=True" in decorators, name
+        assert "kw_only=True" in decorators, name
+        assert ast.get_docstring(strategy), name
+
+
+PROMPTS = sorted(SOURCE.rglob("prompts/*.md"))
+
+
+def test_there_are_prompts() -> None:
+    assert {prompt.parent.parent.name for prompt in PROMPTS} == {"tasks", "revision"}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_prompt_is_named_in_its_room_or_by_a_purpose(prompt: Path) -> None:
+    room = prompt.parent.parent
+    readers = [*room.rglob("*.py"), SOURCE / "records.py"]
+    constants = {
+        node.value.replace(" ", "_")
+        for path in readers
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {prompt.stem, prompt.name} & constants
+    assert prompt.read_text(encoding="utf-8").strip()
