@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check fix bench evidence clean
+.PHONY: setup models demo test check fix bench evidence clean
 
 setup: $(STAMP)
 
@@ -12,6 +12,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,llamacpp,dev]'
 	touch $@
+
+# Weights are fetched before the tests, because the tests themselves have no network.
+models: setup
+	$(BIN)/python -c 'from elad.students.models import gguf_path, model_folder as f; gguf_path("smollm2-135m"); f("smollm2-135m")'
 
 demo: setup
 	$(BIN)/elad demo

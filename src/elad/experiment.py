@@ -6,12 +6,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SkipValidation, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SkipValidation,
+    ValidationError,
+)
 
 from elad.errors import ConfigError, nearest
 from elad.kinds import build, describe, reasons
 from elad.ledger.budget import Budget
-from elad.protocols import Objective, Opener, Reviser, Selector, Student, Task, Teacher, Training, Uncertainty
+from elad.protocols import (
+    Objective,
+    Reviser,
+    Selector,
+    StudentSettings,
+    Task,
+    TeacherSettings,
+    Training,
+    Uncertainty,
+)
 from elad.records import Problem
 
 
@@ -69,16 +86,14 @@ def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
     return PlainValidator(lambda value: build(room, value, where, tag=tag))
 
 
-
-
 class Experiment(_Section):
     """Everything that decides what a run does."""
 
     name: str = "run"
     data: Data
     task: Annotated[Task, _strategy("elad.tasks", "task")]
-    student: Annotated[Opener[Student], _strategy("elad.students", "student", "engine")]
-    teacher: Annotated[Opener[Teacher], _strategy("elad.teachers", "teacher")]
+    student: Annotated[StudentSettings, _strategy("elad.students", "student", "engine")]
+    teacher: Annotated[TeacherSettings, _strategy("elad.teachers", "teacher")]
     uncertainty: Annotated[Uncertainty, _strategy("elad.uncertainty", "uncertainty")] = Field(
         default_factory=lambda: build("elad.uncertainty", "elad", "uncertainty")
     )
@@ -175,16 +190,23 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
 
 
 def _explained(error: ValidationError) -> str:
-    """What pydantic found; unknown keys with the nearest known one."""
-    unknown = [item for item in error.errors() if item["type"] == "extra_forbidden"]
-    if not unknown:
-        return reasons(error).lstrip(".")
-    *path, key = unknown[0]["loc"]
+    """What pydantic found: our own errors in their words, unknown keys with the nearest known one."""
+    for item in error.errors():
+        if item["type"] == "value_error":
+            return str(item["ctx"]["error"])
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            *path, key = (str(part) for part in item["loc"])
+            return f"{'.'.join([*path, key])}: unknown key; {nearest(key, _keys(path))}"
+    return reasons(error).lstrip(".")
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    """The keys that a section may have; `path` leads to it from the top."""
     section: Any = Experiment
     for part in path:
         section = section.model_fields[part].annotation
-    where = ".".join(str(part) for part in (*path, key))
-    return f"{where}: unknown key; {nearest(str(key), section.model_fields)}"
+    fields = getattr(section, "model_fields", None) or section.__dataclass_fields__
+    return list(fields)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, Any]:

@@ -6,11 +6,11 @@ name is its `kind` in the configuration (`selection/top.py` is `selector: {kind:
 only the loop asks.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from elad.records import (
     Candidate,
@@ -30,8 +30,6 @@ from elad.records import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +100,40 @@ class Student(Protocol):
         ...
 
     def fit(
-        self, examples: Sequence[Example], objective: "Objective", training: Training, *, seed: int, folder: Path
+        self,
+        examples: Sequence[Example],
+        objective: "Objective",
+        training: Training,
+        *,
+        seed: int,
+        folder: Path,
+        progress: Callable[[float], None] | None = None,
     ) -> Fit:
-        """A new student, trained on the examples and saved under `folder`."""
+        """A new student, trained on the examples and saved under `folder`.
+
+        `progress` is called with the share of the training that is done, 0..1.
+        """
         ...
 
 
-class Opener(Protocol[T_co]):
-    """The settings of a student or a teacher; `open` loads or connects."""
+class StudentSettings(Protocol):
+    """What a configuration says of a student; the only place that knows its engine."""
 
-    def open(self) -> T_co: ...
+    def open(self) -> Student:
+        """The untrained student. Raises: StudentError when it cannot be had."""
+        ...
+
+    def load(self, folder: Path) -> Student:
+        """A student that `fit` saved under `folder`, equal to the one that `fit` gave."""
+        ...
+
+
+class TeacherSettings(Protocol):
+    """What a configuration says of a teacher."""
+
+    def open(self) -> "Teacher":
+        """The teacher, connected. Raises: TeacherError when it cannot be reached."""
+        ...
 
 
 class Teacher(Protocol):

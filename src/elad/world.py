@@ -93,7 +93,9 @@ class World:
         state, reason = "finished", self.exhausted or "all rounds done"
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
-            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
+            state, reason = (
+                ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
+            )
         try:
             if not (kind and issubclass(kind, RunFolderError)):
                 payload = {"state": state, "reason": reason[:500]}
@@ -192,7 +194,9 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     lacking = sorted(experiment.reviser.needs - teacher.serves)
     if lacking:
         served = ", ".join(sorted(teacher.serves))
-        raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
+        raise RefusedError(
+            f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}"
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -84,7 +84,9 @@ def test_bootstrap_is_about_the_mean() -> None:
     assert high - low == pytest.approx(7.15, rel=0.1)
 
 
-@pytest.mark.parametrize(("successes", "n", "level"), [(-1, 3, 0.9), (4, 3, 0.9), (1, 3, 0.0), (1, 3, 1.0), (1, 3, nan)])
+@pytest.mark.parametrize(
+    ("successes", "n", "level"), [(-1, 3, 0.9), (4, 3, 0.9), (1, 3, 0.0), (1, 3, 1.0), (1, 3, nan)]
+)
 def test_wilson_refuses(successes: int, n: int, level: float) -> None:
     with pytest.raises(ValueError, match="must lie"):
         wilson(successes, n, level)

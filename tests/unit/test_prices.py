@@ -42,4 +42,4 @@ def test_the_version_names_its_source() -> None:
 )
 def test_unusable_prices_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        Price(**{"input": 1.0, "output": 1.0, **wrong})  # pyright: ignore[reportArgumentType]
+        Price(**{"input": 1.0, "output": 1.0, **wrong})

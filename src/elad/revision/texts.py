@@ -1,6 +1,7 @@
 """What a teacher's plain text must go through before a student may learn from it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elad import steps
@@ -55,7 +56,7 @@ def join(before: str, after: str) -> str:
     return f"{before}\n{after}" if before and not before.endswith("\n") else before + after
 
 
-def unrepeated(rest: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+def unrepeated(rest: tuple[str, ...], given: Sequence[str]) -> tuple[str, ...]:
     """The steps of `rest` without those at its start that repeat given ones."""
     known = {_plain(step) for step in given}
     start = next((i for i, step in enumerate(rest) if _plain(step) not in known), len(rest))

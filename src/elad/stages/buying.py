@@ -1,12 +1,13 @@
 """Select and buy: which questions, and what the teacher makes of them. The only stage that spends."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Any
 
 from elad.kinds import describe
 from elad.ledger.events import Kind
-from elad.protocols import Ask, Generation, Prompt, Revising, Told
+from elad.protocols import Ask, Generation, Prompt, Told
 from elad.records import (
     Candidate,
     Charge,
@@ -20,6 +21,7 @@ from elad.records import (
     from_json,
     to_json,
 )
+from elad.revision.driving import drive
 from elad.stages.drafting import open_problems
 from elad.world import World
 
@@ -44,97 +46,74 @@ def select(world: World, candidates: Sequence[Candidate], number: int, count: in
     if not kept:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
         ids = world.experiment.selector(candidates, count, rng)
-        kept = [
-            {"problem_id": key, "rank": rank, "aggregate": scores.aggregate if scores else None}
-            for rank, key in enumerate(ids)
-            for scores in [by_id[key].scores]
-        ]
+        kept = [_pick(by_id[key], rank) for rank, key in enumerate(ids)]
         events = [(digest([number, pick["problem_id"]]), pick) for pick in kept]
         world.ledger.append(Kind.PICK, events, round=number)
     return [by_id[pick["problem_id"]] for pick in kept]
 
 
 def buy(world: World, picks: Sequence[Candidate], number: int) -> list[Revision]:
-    """A revision of each pick, in waves: every open revision asks, all are answered, all go on.
+    """A revision of each pick, in the order of the picks.
 
     A revision that the budget ended is returned but not written down: it is taken up again when the
     run is resumed under a larger cap.
     """
-    desks = [_Desk(candidate, world) for candidate in picks]
+    keys = [_revision_key(world, candidate) for candidate in picks]
+    known = {key: world.ledger.get(Kind.REVISION, key) for key in keys}
+    done = {key: from_json(Revision, payload) for key, payload in known.items() if payload is not None}
+    works = {
+        key: world.experiment.reviser(candidate, world.task)
+        for key, candidate in zip(keys, picks, strict=True)
+        if key not in done
+    }
     with world.stage(number, "revise", len(picks)) as advance:
-        advance(_file(world, desks, number))
-        while waiting := [desk for desk in desks if desk.revision is None]:
-            told = _answers(world, [ask for desk in waiting for ask in desk.asks], number)
-            for desk in waiting:
-                desk.go_on([told[_key(world, ask)] for ask in desk.asks])
-            advance(_file(world, waiting, number))
-    return [desk.revision for desk in desks if desk.revision]
+        advance(len(done))
+        for key, revision in drive(works, lambda asks: _answers(world, asks, number)):
+            done[key] = revision
+            if revision.outcome is not RevisionOutcome.BUDGET:
+                world.ledger.append(Kind.REVISION, [(key, to_json(revision))], round=number)
+            advance(1)
+    return [done[key] for key in keys]
 
 
-@dataclass
-class _Desk:
-    """One revision under way."""
-
-    candidate: Candidate
-    world: World
-    key: str = field(init=False)
-    work: Revising = field(init=False)
-    asks: tuple[Ask, ...] = ()
-    revision: Revision | None = None
-    filed: bool = False
-
-    def __post_init__(self) -> None:
-        chain, reviser = self.candidate.chain, self.world.experiment.reviser
-        self.key = digest([to_json(self.candidate.problem), chain.text, describe(reviser), self.world.teacher.id])
-        known = self.world.ledger.get(Kind.REVISION, self.key)
-        if known is not None:
-            self.revision, self.filed = from_json(Revision, known), True
-            return
-        self.work = reviser(self.candidate, self.world.task)
-        self._step(None)
-
-    def go_on(self, told: Sequence[Told]) -> None:
-        """Hands over the answers and takes the next asks, or the revision."""
-        self._step(tuple(told))
-
-    def _step(self, told: tuple[Told, ...] | None) -> None:
-        try:
-            self.asks = self.work.send(told) if told is not None else next(self.work)
-        except StopIteration as end:
-            self.asks, self.revision = (), end.value
+def _revision_key(world: World, candidate: Candidate) -> str:
+    reviser = describe(world.experiment.reviser)
+    return digest([to_json(candidate.problem), candidate.chain.text, reviser, world.teacher.id])
 
 
-def _file(world: World, desks: Iterable[_Desk], number: int) -> int:
-    """Writes down what has just been finished; gives how many that are."""
-    finished = [desk for desk in desks if desk.revision and not desk.filed]
-    for desk in finished:
-        desk.filed = True
-        if desk.revision and desk.revision.outcome is not RevisionOutcome.BUDGET:
-            world.ledger.append(Kind.REVISION, [(desk.key, to_json(desk.revision))], round=number)
-    return len(finished)
+def _pick(candidate: Candidate, rank: int) -> dict[str, Any]:
+    """The event of a pick; it carries the question, so that a ledger can be read without its data."""
+    return {
+        "problem_id": candidate.problem.id,
+        "rank": rank,
+        "aggregate": candidate.scores.aggregate if candidate.scores else None,
+        "problem": to_json(candidate.problem),
+    }
 
 
 def _key(world: World, ask: Ask) -> str:
     if isinstance(ask, Request):
         return digest([world.teacher.id, ask.key])
-    return digest([world.student.id, [to_json(m) for m in ask.messages], ask.prefix, ask.seed, to_json(world.sampling)])
+    return digest(
+        [world.student.id, [to_json(m) for m in ask.messages], ask.prefix, ask.seed, to_json(world.sampling)]
+    )
 
 
-def _answers(world: World, asks: Sequence[Ask], number: int) -> dict[str, Told]:
-    """An answer for each ask, by key: from the ledger, from the student, or paid for."""
+def _answers(world: World, asks: Sequence[Ask], number: int) -> list[Told]:
+    """An answer for each ask: from the ledger, from the student, or paid for."""
+    keys = [_key(world, ask) for ask in asks]
     told: dict[str, Told] = {}
-    requests: dict[str, Request] = {}
-    for ask in asks:
-        key = _key(world, ask)
-        if not isinstance(ask, Request):
-            continue
-        known = world.ledger.get(Kind.REPLY, key)
-        if known is not None:
-            told[key] = from_json(Reply, known)
-        else:
-            requests[key] = ask
+    unpaid: dict[str, Request] = {}
+    for key, ask in zip(keys, asks, strict=True):
+        if isinstance(ask, Request):
+            known = world.ledger.get(Kind.REPLY, key)
+            if known is None:
+                unpaid[key] = ask
+            else:
+                told[key] = from_json(Reply, known)
     told |= _continuations(world, [ask for ask in asks if isinstance(ask, Prompt)], number)
-    return told | _pay(world, requests, number)
+    told |= _pay(world, unpaid, number)
+    return [told[key] for key in keys]
 
 
 def _continuations(world: World, prompts: Sequence[Prompt], number: int) -> dict[str, Told]:
@@ -158,13 +137,14 @@ def _pay(world: World, requests: dict[str, Request], number: int) -> dict[str, T
     told: dict[str, Told] = {}
     names = {request.key: key for key, request in requests.items()}
     spent, in_flight = world.ledger.spent(), dict[str, Charge]()
+    began = time.monotonic() - world.ledger.elapsed_seconds()
 
     def admitted() -> Iterator[Request]:
         for key, request in requests.items():
             tokens_in, tokens_out, money = world.teacher.worst_case(request)
             worst = Charge(calls=1, tokens_in=tokens_in, tokens_out=tokens_out, money=money)
             reserved = sum(in_flight.values(), Charge())
-            refusal = world.experiment.budget.refusal(spent, reserved, worst, world.ledger.elapsed_seconds())
+            refusal = world.experiment.budget.refusal(spent, reserved, worst, time.monotonic() - began)
             if refusal:
                 world.exhausted = f"budget reached: {refusal}"
                 told[key] = Reply(

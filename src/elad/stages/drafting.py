@@ -86,7 +86,5 @@ def draft_key(world: World, problem: Problem) -> str:
 
 def open_problems(world: World, number: int) -> list[Problem]:
     """The pool without what rounds before this one picked, in the pool's order."""
-    picked = {
-        event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number
-    }
+    picked = {event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number}
     return [problem for problem in world.pool if problem.id not in picked]

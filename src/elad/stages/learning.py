@@ -22,7 +22,6 @@ from elad.stages.drafting import DRAFT_CHUNK, chains, draft_key
 from elad.world import World
 
 
-
 def learn(world: World, number: int) -> Student:
     """A student trained on the warm-up rows and all that was bought up to this round.
 
@@ -42,10 +41,22 @@ def learn(world: World, number: int) -> Student:
     if world.ledger.has(Kind.TRAINING, key):
         return world.experiment.student.load(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with world.stage(number, "train", len(examples)) as advance:
-        fit = start.fit(examples, world.experiment.objective, training, seed=seed, folder=folder)
-        advance(len(examples))
-    summary = {"student": fit.student.id, "folder": f"students/{key}", "examples": len(examples), **fit.summary}
+    with world.stage(number, "train", 100) as percent:
+        done = 0
+
+        def progress(share: float) -> None:
+            nonlocal done
+            percent(round(100 * share) - done)
+            done = round(100 * share)
+
+        objective = world.experiment.objective
+        fit = start.fit(examples, objective, training, seed=seed, folder=folder, progress=progress)
+    summary = {
+        "student": fit.student.id,
+        "folder": f"students/{key}",
+        "examples": len(examples),
+        **fit.summary,
+    }
     world.ledger.append(Kind.TRAINING, [(key, summary)], round=number)
     return fit.student
 
@@ -102,7 +113,9 @@ def _graded(world: World, number: int) -> list[Any]:
 
 
 def _warmup(world: World) -> list[Example]:
-    return [_example(world, problem, f"{problem.rationale}\n{_end(world, problem)}") for problem in world.warmup]
+    return [
+        _example(world, problem, f"{problem.rationale}\n{_end(world, problem)}") for problem in world.warmup
+    ]
 
 
 def _end(world: World, problem: Problem) -> str:
@@ -110,9 +123,7 @@ def _end(world: World, problem: Problem) -> str:
 
 
 def _example(world: World, problem: Problem, target: str, source: str = "warmup") -> Example:
-    return Example(
-        problem_id=problem.id, messages=world.task.messages(problem), target=target, source=source
-    )
+    return Example(problem_id=problem.id, messages=world.task.messages(problem), target=target, source=source)
 
 
 def _bought(world: World, *, only: int | None, up_to: int) -> list[Example]:

@@ -1,7 +1,7 @@
 """A scripted student, for tests, examples and dry runs: no model, no weights, the same on every machine."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from pathlib import Path
@@ -100,12 +100,15 @@ class FakeStudent:
         *,
         seed: int,
         folder: Path,
+        progress: Callable[[float], None] | None = None,
     ) -> Fit:
         """A student that knows the examples too; only the examples matter, not how they are trained on."""
         learned = {_key(example.messages): example.target for example in examples}
         student = FakeStudent(settings=self.settings, memory={**self.memory, **learned})
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MANIFEST).write_bytes(_ADAPTER.dump_json(student))
+        if progress is not None:
+            progress(1.0)
         return Fit(student=student, summary={"examples": len(examples), "skill": round(student.skill, 4)})
 
     def _generate(self, prompt: Prompt, sampling: Sampling) -> Generation:

@@ -17,7 +17,7 @@ _MINUS = re.compile(
 )
 _SENTENCE = re.compile(r"(?<!\d)[.?!]|[.?!](?!\d)|\n")
 _MOST_NUMBERS = 7
-_RAMBLE = "\nLet me think about it once more." * 60
+_RAMBLE = ["Let me think about it once more."] * 60
 _NEVER = 0.15
 """Share of an unskilled student's chains that never conclude."""
 
@@ -45,7 +45,7 @@ def explain(question: str, said: str, *, skill: float, luck: Luck) -> str:
         return f" {_stated(said, options, values) or answer}."
     break_ = "\n" if said and not said.endswith("\n") else ""
     if _chance(*luck, "never") < _NEVER * (1 - skill):
-        return break_ + "\n".join(steps) + _RAMBLE
+        return break_ + "\n".join([*steps, *_RAMBLE])
     return break_ + "\n".join([*steps, f"{CUE} {answer}."])
 
 

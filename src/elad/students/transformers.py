@@ -1,5 +1,6 @@
 """The `transformers` engine: drafts, scores and trains a causal language model in this process."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
@@ -16,7 +18,7 @@ from elad.records import Example, Sampling, digest
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import PerRowSampling
 from elad.training.rows import encode_prompt, encode_text
-from elad.training.trainer import Progress, train
+from elad.training.trainer import train
 
 __all__ = ["Transformers"]
 
@@ -27,6 +29,8 @@ MANIFEST = "elad.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
     """Low-rank adapters on all linear layers but the head."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     rank: int = 16
     alpha: int = 32
@@ -59,13 +63,15 @@ class Transformers:
 class TransformersStudent:
     """A loaded model. Equal ids mean equal weights and arithmetic."""
 
-    def __init__(self, settings: Transformers, model: Any, tokenizer: Any, identity: str) -> None:
+    def __init__(
+        self, settings: Transformers, model: Any, tokenizer: Any, *, identity: str, adapted: bool
+    ) -> None:
         self.settings = settings
         self.model = model
         self.tokenizer = tokenizer
         self.id = identity
+        self.adapted = adapted
         self.context: int = getattr(model.config, "max_position_embeddings", 2048)
-        self.on_step: Progress | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         """One generation for each prompt. What is drawn depends on the prompt's own seed alone."""
@@ -94,7 +100,14 @@ class TransformersStudent:
         return out
 
     def fit(
-        self, examples: Sequence[Example], objective: Objective, training: Training, *, seed: int, folder: Path
+        self,
+        examples: Sequence[Example],
+        objective: Objective,
+        training: Training,
+        *,
+        seed: int,
+        folder: Path,
+        progress: Callable[[float], None] | None = None,
     ) -> Fit:
         """A new student trained from this one, saved as safetensors with its tokenizer and a manifest.
 
@@ -102,9 +115,9 @@ class TransformersStudent:
         """
         torch.manual_seed(seed)
         model, adapter = self._trainable()
-        summary = train(
-            model, self.tokenizer, examples, objective, training, seed=seed, progress=self.on_step
-        )
+        summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
+        if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
+            model, adapter = model.merge_and_unload(), False
         model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
         manifest = {
@@ -118,9 +131,7 @@ class TransformersStudent:
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         del model
-        student = self.settings.load(folder)
-        student.on_step = self.on_step
-        return Fit(student=student, summary=summary)
+        return Fit(student=self.settings.load(folder), summary=summary)
 
     @torch.inference_mode()
     def _generate(self, rows: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> Tensor:
@@ -167,8 +178,6 @@ class TransformersStudent:
 
     def _trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained."""
-        import copy
-
         lora = self.settings.lora
         model = copy.deepcopy(self.model)
         if lora is None:
@@ -213,7 +222,14 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
-    return TransformersStudent(settings, model, tokenizer, digest([weights, settings.dtype]))
+    identity = digest([weights, settings.dtype])
+    return TransformersStudent(
+        settings,
+        model,
+        tokenizer,
+        identity=identity,
+        adapted=folder != model_folder(settings.model) or bool(adapter),
+    )
 
 
 def _weights(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from elad.protocols import Task
 from elad.records import Chain, Problem, Sampling
 
 
-def make_chain(
+def make_chain(  # noqa: PLR0913
     text: str,
     problem: Problem,
     task: Task,

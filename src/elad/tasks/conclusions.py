@@ -61,7 +61,7 @@ def find(text: str) -> list[Conclusion]:
     cues = list(_CUE.finditer(text))
     found: list[Conclusion] = []
     asked, begins = False, None
-    for cue, after in zip(cues, [*cues[1:], None], strict=True):
+    for cue, after in zip(cues, [*cues, None][1:], strict=True):
         limit = after.start() if after else len(text)
         asked = asked or cue.group("asked") is not None
         begins = cue.start() if begins is None else begins
@@ -117,8 +117,14 @@ def refused(text: str) -> bool:
     return _REFUSAL.search(text, 0, 2_000) is not None
 
 
-def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) -> tuple[Parsed, bool]:
-    """What a text concludes with, and whether it does so in the words that were asked for.
+def as_asked(text: str) -> bool:
+    """Whether the last conclusion of a text uses the words that students are asked to use."""
+    found = find(text[-MOST_CHARS:])
+    return bool(found) and found[-1].asked
+
+
+def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) -> Parsed:
+    """What a text concludes with.
 
     `read` takes a conclusion's body, and whether the text was cut off right after it. Two
     conclusions that disagree within the final sentence are AMBIGUOUS; otherwise the last counts.
@@ -126,7 +132,7 @@ def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) ->
     tail = text[-MOST_CHARS:]
     found = find(tail)
     if not found:
-        return Parsed(answer=None, outcome=_without(text, finished)), False
+        return Parsed(answer=None, outcome=_without(text, finished))
     last = found[-1]
     parsed = read(last.body, not finished and last.end >= len(tail))
     if parsed.outcome is ParseOutcome.NO_CONCLUSION and not finished and last.end >= len(tail):
@@ -135,8 +141,8 @@ def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) ->
         if parsed.answer is not None and _SENTENCE_END.search(tail, other.cue, last.cue) is None:
             earlier = read(other.body, False).answer
             if earlier not in (None, parsed.answer):
-                return Parsed(answer=None, outcome=ParseOutcome.AMBIGUOUS), last.asked
-    return parsed, last.asked
+                return Parsed(answer=None, outcome=ParseOutcome.AMBIGUOUS)
+    return parsed
 
 
 def _without(text: str, finished: bool) -> ParseOutcome:

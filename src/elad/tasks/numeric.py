@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from elad.protocols import Parsed
-from elad.records import Chain, Grade, Message, ParseOutcome, Problem
+from elad.records import Chain, Grade, Message, Problem
 from elad.tasks import conclusions, prompting, quantities
 from elad.tasks.grading import grade
 
@@ -39,7 +39,7 @@ class Numeric:
         return None
 
     def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
-        return conclusions.settle(text, _read, finished=finished)[0]
+        return conclusions.settle(text, _read, finished=finished)
 
     def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
         if first is None or second is None:
@@ -49,10 +49,7 @@ class Numeric:
 
     def grade(self, problem: Problem, chain: Chain) -> Grade:
         """As the protocol says; the lenient guess is the last number of the text."""
-        _, asked = conclusions.settle(chain.text, _read, finished=True)
-        last = quantities.last(chain.text)
-        guess = None if last is None else quantities.plain(last)
-        return grade(self, problem, chain, asked=asked, guess=guess)
+        return grade(self, problem, chain, _guess)
 
     def wrong_answer(self, problem: Problem) -> str:
         """The gold answer and one more; "0" where the gold answer is no number."""
@@ -63,6 +60,11 @@ class Numeric:
 def _value(answer: str) -> Fraction | None:
     value = quantities.number(answer)
     return quantities.stated(answer)[0] if value is None else value
+
+
+def _guess(text: str) -> str | None:
+    last = quantities.last(text)
+    return None if last is None else quantities.plain(last)
 
 
 def _read(body: str, cut: bool) -> Parsed:

@@ -29,6 +29,6 @@ def framed(problem: Problem) -> str:
 
 @cache
 def _parts(kind: str) -> tuple[str, str]:
-    text = files(__package__).joinpath("prompts", f"{kind}.md").read_text(encoding="utf-8")
+    text = files("elad.tasks").joinpath("prompts", f"{kind}.md").read_text(encoding="utf-8")
     system, _, user = text.partition(_RULE)
     return system.strip(), user.strip()

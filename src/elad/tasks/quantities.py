@@ -21,7 +21,7 @@ TOLERANCE = Fraction(1, 10_000)
 """Two numbers are the same when they differ by no more, large or small."""
 DECIMALS = 6
 
-_SIGNS = str.maketrans({"−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "⁄": "/", "\u00a0": " ", "\u202f": " "})
+SIGNS = str.maketrans({"−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "⁄": "/", "\u00a0": " ", "\u202f": " "})
 _TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), by)
     for pattern, by, flags in (
@@ -73,7 +73,7 @@ _OPEN_END = re.compile(r"[\d,/=+*$(-]\s*$")
 
 def tidy(text: str) -> str:
     """The text with LaTeX, markdown and typographic signs about numbers made plain."""
-    text = text.translate(_SIGNS)
+    text = text.translate(SIGNS)
     if not text.isascii():
         text = "".join(_plain_sign(c) for c in text)
     for pattern, by in _TIDY:

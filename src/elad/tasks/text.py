@@ -48,17 +48,14 @@ class Text:
         return None
 
     def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
-        return conclusions.settle(text, _read, finished=finished)[0]
+        return conclusions.settle(text, _read, finished=finished)
 
     def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
         return first is not None and second is not None and normalise(first) == normalise(second)
 
     def grade(self, problem: Problem, chain: Chain) -> Grade:
         """As the protocol says; the lenient guess is the last quoted text, else the last word."""
-        _, asked = conclusions.settle(chain.text, _read, finished=True)
-        tail = chain.text[-conclusions.MOST_CHARS :]
-        named = _QUOTED.findall(tail) or tail.split()
-        return grade(self, problem, chain, asked=asked, guess=normalise(named[-1]) if named else None)
+        return grade(self, problem, chain, _guess)
 
     def wrong_answer(self, problem: Problem) -> str:
         """The gold answer backwards; with an "x" after it where that reads the same."""
@@ -75,6 +72,12 @@ def normalise(text: str) -> str:
     folded = " ".join(_MARKDOWN.sub("", _LATEX.sub(r"\1", text)).casefold().split())
     bare = folded.strip(_EDGES)
     return _ARTICLE.sub("", bare) if bare else folded
+
+
+def _guess(text: str) -> str | None:
+    tail = text[-conclusions.MOST_CHARS :]
+    named = _QUOTED.findall(tail) or tail.split()
+    return normalise(named[-1]) if named else None
 
 
 def _read(body: str, cut: bool) -> Parsed:

@@ -19,8 +19,8 @@ from elad.protocols import LossSum, Objective, Training
 from elad.records import Example
 from elad.training.rows import IGNORED, Row, collate, encode_example
 
-Progress = Callable[[int, int], None]
-"""Called with optimiser steps done and steps in all."""
+Progress = Callable[[float], None]
+"""Called with the share of optimiser steps that are done, 0..1."""
 
 
 def train(
@@ -126,7 +126,7 @@ class _Report(TrainerCallback):
         self.progress = progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
+        self.progress(state.global_step / state.max_steps)
 
 
 def _split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:

@@ -12,6 +12,8 @@ Belief: TypeAlias = Mapping[str | None, float]
 
 Draft: TypeAlias = tuple[Problem, Chain]
 
+_BRIEF_CHARS = 80
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -22,6 +24,11 @@ class Measured:
     confidence: float
     """How much of the student's own belief is in the chain's answer, 0..1; 0 without an answer."""
     detail: Mapping[str, Any]
+
+
+def brief(answer: str | None) -> str | None:
+    """The answer as it is kept in a score's detail: cut to 80 characters."""
+    return None if answer is None else answer[:_BRIEF_CHARS]
 
 
 def certain(answer: str | None) -> Belief:

@@ -40,7 +40,7 @@ class Elad:
     """Count only changes after the chain's answer was first reached: instability, not progress."""
     inter: Literal["answers", "entailment"] = "answers"
     nli: CrossEncoder | Entailment | None = None
-    """Who judges entailment; needed by `inter: entailment`."""
+    """Who judges entailment; needed by `inter: entailment`. A scorer of your own is a frozen dataclass."""
     samples: int = 5
     """M: continuations from before each step."""
     temperature: float = 0.7

@@ -11,10 +11,9 @@ from typing import Any
 from elad.protocols import Generation, Prompt, Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import split
-from elad.uncertainty.beliefs import Draft, Measured
+from elad.uncertainty.beliefs import Draft, Measured, brief
 from elad.uncertainty.entailment import Entailment, mutual
 
-_ANSWER_CHARS = 80
 _STEP_CHARS = 300
 
 
@@ -81,13 +80,13 @@ class Inter:
         for _, chain in drafts:
             end = start + len(chain.steps)
             own = others[start:end]
-            detail: dict[str, Any] = {"sampled": [[_cut(other.answer) for other in row] for row in own]}
+            detail: dict[str, Any] = {"sampled": [[brief(other.answer) for other in row] for row in own]}
             if self.nli is not None:
                 detail["resampled"] = [[other.step[:_STEP_CHARS] for other in row] for row in own]
                 detail["entailment"] = [[round(share, 4) for share in row] for row in agreement[start:end]]
             measured.append(
                 Measured(
-                    values=tuple(1 - sum(row) / len(row) for row in agreement[start:end]),
+                    values=tuple(sum(1 - share for share in row) / len(row) for row in agreement[start:end]),
                     confidence=sum(other.agrees for other in own[0]) / self.samples,
                     detail=detail,
                 )
@@ -109,7 +108,3 @@ def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, t
         step=steps[0].text.strip() if steps else "",
         agrees=task.same(chain.answer, answer, problem),
     )
-
-
-def _cut(answer: str | None) -> str | None:
-    return None if answer is None else answer[:_ANSWER_CHARS]

@@ -13,10 +13,8 @@ from typing import Any, Literal
 from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import is_conclusion
-from elad.uncertainty.beliefs import Belief, Draft, Measured, certain, distance, likeliest, unified
+from elad.uncertainty.beliefs import Belief, Draft, Measured, brief, certain, distance, likeliest, unified
 from elad.uncertainty.probes import Probe, conclude
-
-_ANSWER_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +92,8 @@ def _detail(measure: Intra, beliefs: Sequence[Belief], chain: Chain) -> dict[str
         answers.append(chain.answer)
     name = "conclusions" if measure.kind == "prefix" else "conclusions_without"
     return {
-        name: [_cut(answer) for answer in answers],
+        name: [brief(answer) for answer in answers],
         "beliefs": [
-            [[_cut(answer), round(share, 4)] for answer, share in belief.items()] for belief in beliefs
+            [[brief(answer), round(share, 4)] for answer, share in belief.items()] for belief in beliefs
         ],
     }
-
-
-def _cut(answer: str | None) -> str | None:
-    return None if answer is None else answer[:_ANSWER_CHARS]

@@ -34,8 +34,9 @@ def conclude(
 ) -> list[Belief]:
     """What the student believes at each probe, in the probes' order; the chains are not written again.
 
-    Where the task has options, their log-probabilities are normalised and nothing is drawn. Free
-    answers are shares of `samples` short generations. At most one call of each kind, for all probes.
+    Where the task has options, one for each choice of the problem in its order, their
+    log-probabilities are normalised and nothing is drawn. Free answers are shares of `samples` short
+    generations. At most one call of each kind, for all probes.
 
     Edge cases: a prompt that does not fit the context gives the belief that cannot be read.
     Raises: ValueError when the student gives a log-probability that is not one.
@@ -48,24 +49,24 @@ def conclude(
 
 
 def _weigh(probes: Sequence[Probe], student: Student, task: Task) -> list[Belief]:
-    asked = [
-        (probe, option, (prompt, option))
-        for probe in probes
-        for prompt in [probe.prompt(task)]
-        for option in task.options(probe.problem) or ()
+    options = [task.options(probe.problem) or () for probe in probes]
+    logs = iter(
+        student.score(
+            [
+                (prompt, option)
+                for probe, offered in zip(probes, options, strict=True)
+                for prompt in [probe.prompt(task)]
+                for option in offered
+            ]
+        )
+    )
+    return [
+        _normalised(probe.problem.choices or (), [next(logs) for _ in offered])
+        for probe, offered in zip(probes, options, strict=True)
     ]
-    answers = [task.parse(task.cue + option, probe.problem).answer for probe, option, _ in asked]
-    logs = student.score([pair for _, _, pair in asked])
-    beliefs: list[Belief] = []
-    start = 0
-    for probe in probes:
-        end = start + len(task.options(probe.problem) or ())
-        beliefs.append(_normalised(answers[start:end], logs[start:end]))
-        start = end
-    return beliefs
 
 
-def _normalised(answers: Sequence[str | None], logs: Sequence[tuple[float, ...]]) -> Belief:
+def _normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Belief:
     # No token scored means that the prompt did not fit: that is no evidence for the option.
     totals = [sum(tokens) if tokens else -inf for tokens in logs]
     if any(isnan(total) or total == inf for total in totals):
@@ -75,8 +76,8 @@ def _normalised(answers: Sequence[str | None], logs: Sequence[tuple[float, ...]]
         return {None: 1.0}
     weights = [exp(total - top) for total in totals]
     belief: dict[str | None, float] = {}
-    for answer, weight in zip(answers, weights, strict=True):
-        belief[answer] = belief.get(answer, 0.0) + weight / sum(weights)
+    for choice, weight in zip(choices, weights, strict=True):
+        belief[choice] = belief.get(choice, 0.0) + weight / sum(weights)
     return belief
 
 

@@ -1,0 +1,124 @@
+"""How well a judge finds the first wrong step, against step labels that people made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elad.evaluation.intervals import wilson
+from elad.evaluation.step_labels import Labelled, read_labelled
+from elad.kinds import build
+from elad.ledger.events import Kind, Ledger
+from elad.progress import Advance, Progress
+from elad.protocols import Ask, Revising, Task, Teacher, Told
+from elad.records import Candidate, Reply, Request, Revision, RevisionOutcome, digest, from_json, to_json
+from elad.revision.case import Asking, Case, Draft
+from elad.revision.driving import drive
+from elad.revision.judges import Judge
+from elad.tasks.reading import read
+
+
+def find_steps(  # noqa: PLR0913
+    sources: Sequence[str],
+    teacher: Any,
+    judge: str,
+    references: Sequence[str],
+    *,
+    limit: int | None,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Reads, judges and measures; the figures of `measured` with who judged what.
+
+    `teacher` is what a configuration says of one. A stopped run goes on from the replies in `folder`.
+    """
+    task = build("elad.tasks", "numeric", "task")
+    judging = build("elad.revision.judges", judge, "--judge")
+    known = read(references, columns={}, limit=None, base=Path()) if references else []
+    by_question = {problem.question.strip(): problem for problem in known}
+    rows, left_out = read_labelled(sources, task, references=by_question, limit=limit, seed=seed)
+    opened = build("elad.teachers", teacher, "--teacher").open()
+    try:
+        with Ledger(folder, write=True) as ledger, progress.stage(0, "judge", len(rows)) as advance:
+            found = judge_all(rows, judging, opened, task, ledger, advance)
+    finally:
+        opened.close()
+    asked = {"sources": list(sources), "teacher": opened.id, "judge": judge, "limit": limit, "seed": seed}
+    return asked | measured(rows, found) | {"left_out": left_out}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlyJudge:
+    """A reviser that judges and repairs nothing; its revision carries what was found."""
+
+    judge: Judge
+    max_tokens: int = 256
+
+    def __call__(self, candidate: Candidate, task: Task) -> Revising:
+        case = Case(candidate=candidate, task=task, reviser="judge", max_tokens=self.max_tokens)
+        return case.settle(self._look(case))
+
+    def _look(self, case: Case) -> Asking[Revision]:
+        case.finding = yield from self.judge(case, Draft(chain=case.candidate.chain))
+        found = case.finding.first_error
+        return case.revision(RevisionOutcome.ACCEPTED if found is None else RevisionOutcome.REPAIRED)
+
+
+def judge_all(
+    rows: Sequence[Labelled], judge: Judge, teacher: Teacher, task: Task, ledger: Ledger, advance: Advance
+) -> list[Revision]:
+    """What the judge found in each row, in the rows' order. Replies are kept in the ledger and reused."""
+    reviser = OnlyJudge(judge=judge)
+    works = {i: reviser(row.candidate, task) for i, row in enumerate(rows)}
+    found: dict[int, Revision] = {}
+    for i, revision in drive(works, lambda asks: _answers(asks, teacher, ledger)):
+        found[i] = revision
+        advance(1)
+    return [found[i] for i in range(len(rows))]
+
+
+def measured(rows: Sequence[Labelled], found: Sequence[Revision]) -> dict[str, Any]:
+    """Exact accuracy on wrong chains and on right ones, their harmonic mean, and what went unread.
+
+    A right chain counts when nothing is found in it; a judgement that did not come about counts as
+    wrong in both. Intervals are Wilson's at 95 %.
+    """
+    read = {RevisionOutcome.ACCEPTED, RevisionOutcome.REPAIRED}
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    for row, revision in zip(rows, found, strict=True):
+        hit = revision.outcome in read and revision.first_error == row.first_error
+        hits[row.first_error is None].append(hit)
+    wrong, right = _share(hits[False]), _share(hits[True])
+    both = [part["accuracy"] for part in (wrong, right)]
+    usable = all(value is not None for value in both)
+    f1 = (2 * both[0] * both[1] / sum(both) if sum(both) else 0.0) if usable else None
+    outcomes: dict[str, int] = {}
+    for revision in found:
+        outcomes[revision.outcome] = outcomes.get(revision.outcome, 0) + 1
+    spent = sum((revision.charge.tokens_out for revision in found), 0)
+    calls = sum(revision.charge.calls for revision in found)
+    return {
+        "wrong": wrong,
+        "right": right,
+        "f1": f1,
+        "outcomes": outcomes,
+        "calls": calls,
+        "tokens_out": spent,
+    }
+
+
+def _share(hits: Sequence[bool]) -> dict[str, Any]:
+    if not hits:
+        return {"n": 0, "accuracy": None, "interval": None}
+    return {"n": len(hits), "accuracy": sum(hits) / len(hits), "interval": list(wilson(sum(hits), len(hits)))}
+
+
+def _answers(asks: Sequence[Ask], teacher: Teacher, ledger: Ledger) -> list[Told]:
+    requests = [ask for ask in asks if isinstance(ask, Request)]
+    assert len(requests) == len(asks), "a judge asks the teacher alone"
+    keys = {request.key: digest([teacher.id, request.key]) for request in requests}
+    unpaid = {r.key: r for r in requests if not ledger.has(Kind.REPLY, keys[r.key])}
+    for reply in teacher.ask(list(unpaid.values())):
+        ledger.append(Kind.REPLY, [(keys[reply.request], to_json(reply))], round=0)
+    return [from_json(Reply, ledger.get(Kind.REPLY, keys[request.key])) for request in requests]

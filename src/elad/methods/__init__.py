@@ -1,0 +1,1 @@
+"""One file a paper: its card as the docstring, what is new in it, and `experiment()`."""

@@ -1,0 +1,135 @@
+"""The state of a run, from its ledger alone."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from elad.ledger.events import Kind, Ledger, is_held
+from elad.records import Round, from_json
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """State, rounds, what was spent, the caps, and how requests and revisions ended.
+
+    `tokens_in`, `tokens_out` and `money` of a round are what that round spent.
+    Raises: RunFolderError when there is no ledger in the folder.
+    """
+    with Ledger(folder, write=False) as ledger:
+        sessions = list(ledger.events(Kind.SESSION))
+        spent = ledger.spent()
+        state, reason = _state(ledger, folder)
+        latest = {event.round: from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)}
+        return {
+            "name": ledger.meta("name"),
+            "state": state,
+            "reason": reason,
+            "rounds": _rounds([latest[number] for number in sorted(latest)]),
+            "spent": {
+                "money": spent.money,
+                "currency": spent.currency,
+                "calls": spent.calls,
+                "tokens_in": spent.tokens_in,
+                "tokens_out": spent.tokens_out,
+                "seconds": ledger.elapsed_seconds(),
+                "estimated": spent.estimated,
+            },
+            "budget": sessions[-1].payload["experiment"]["budget"] if sessions else {},
+            "outcomes": _outcomes(ledger),
+            "sessions": len(sessions),
+        }
+
+
+def round_table(told: dict[str, Any]) -> Table:
+    """The rounds of a run as a table for the terminal."""
+    table = Table(title=f"{told['name']}: {told['state']} ({told['reason']})", title_justify="left")
+    for head in (
+        "round",
+        "questions",
+        "accuracy",
+        "95 % interval",
+        "parsed",
+        "tokens in",
+        "tokens out",
+        "money",
+    ):
+        table.add_column(head, justify="right")
+    currency = told["spent"]["currency"] or ""
+    for row in told["rounds"]:
+        low, high = row["interval"]
+        table.add_row(
+            str(row["round"]),
+            str(row["questions"]),
+            f"{row['accuracy']:.1%}",
+            f"{low:.1%} - {high:.1%}",
+            f"{row['parsed']:.1%}",
+            str(row["tokens_in"]),
+            str(row["tokens_out"]),
+            f"{row['money']:.4f} {currency}".strip(),
+        )
+    return table
+
+
+def outcome_table(told: dict[str, Any]) -> Table:
+    """How revisions and replies ended."""
+    table = Table(title="outcomes", title_justify="left")
+    table.add_column("of")
+    table.add_column("outcome")
+    table.add_column("count", justify="right")
+    for kind, counts in told["outcomes"].items():
+        for outcome, count in sorted(counts.items()):
+            table.add_row(kind, outcome, str(count))
+    return table
+
+
+def _state(ledger: Ledger, folder: Path) -> tuple[str, str]:
+    if is_held(folder):
+        return "running", "a process holds the folder"
+    last = None
+    for event in ledger.events():
+        if event.kind in (Kind.STATE, Kind.SESSION):
+            last = event
+    if last is None or last.kind is Kind.SESSION:
+        return "stopped", "the process ended without a word (killed?)"
+    return last.payload["state"], last.payload["reason"]
+
+
+def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    bought, before = 0, None
+    for turn in rounds:
+        bought += len(turn.picks)
+        charge = turn.charge
+        out.append(
+            {
+                "round": turn.round,
+                "accuracy": turn.accuracy,
+                "accuracy_lenient": turn.accuracy_lenient,
+                "interval": list(turn.interval),
+                "parsed": turn.parsed,
+                "steps": turn.steps,
+                "questions": bought,
+                "examples": turn.examples,
+                "tokens_in": charge.tokens_in - (before.tokens_in if before else 0),
+                "tokens_out": charge.tokens_out - (before.tokens_out if before else 0),
+                "money": charge.money - (before.money if before else 0.0),
+                "revisions": dict(turn.revisions),
+                "seconds": dict(turn.seconds),
+            }
+        )
+        before = charge
+    return out
+
+
+def _outcomes(ledger: Ledger) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for kind in (Kind.DRAFT, Kind.REPLY, Kind.REVISION):
+        counts[kind.value] = Counter(event.payload["outcome"] for event in ledger.events(kind))
+    return {kind: dict(counter) for kind, counter in counts.items() if counter}
+
+
+def as_json(value: Any) -> str:
+    """One JSON document, indented."""
+    return json.dumps(value, indent=2, ensure_ascii=False)

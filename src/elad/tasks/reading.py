@@ -1,0 +1,66 @@
+"""Files of questions into problems, in the order of the files. `shapes` says what rows may look like."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from elad.errors import ConfigError, DataError, nearest
+from elad.records import Problem
+from elad.tasks.shapes import FIELDS, Shaped
+from elad.tasks.sources import rows
+
+
+def read(source: str | list[str], *, columns: Mapping[str, str], limit: int | None, base: Path) -> list[Problem]:
+    """The problems of one or more sources; at most `limit` in all, and rows after that go unread.
+
+    `columns` maps a field to its column's name; a field that is not mapped is read from the column
+    of its own name where there is one. Columns of no field become metadata, as they are.
+
+    A row without `id` is known by the hash of its content; such rows that are alike in all fields
+    are one problem. A question that returns under another id is kept: `validate` reports it.
+
+    Raises: DataError that names file, line and what was expected; ConfigError for an unknown field.
+    """
+    for field in columns:
+        if field not in FIELDS:
+            raise ConfigError(f"data.columns.{field}: unknown field; {nearest(field, FIELDS)}")
+    sources = [source] if isinstance(source, str) else source
+    problems = list(islice(_unique(sources, columns, base), limit))
+    if not problems:
+        raise DataError(f"{', '.join(sources)}: expected at least one row, found none")
+    return problems
+
+
+def _unique(sources: Sequence[str], columns: Mapping[str, str], base: Path) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for source in sources:
+        for where, row in rows(source, base):
+            problem, named = Shaped(row, columns, where).problem()
+            if problem.id not in seen:
+                seen[problem.id] = where
+                yield problem
+            elif named:
+                raise DataError(f"{where}: id {problem.id!r} is taken by {seen[problem.id]}; ids must differ")
+
+
+def refuse_overlap(pool: Sequence[Problem], heldout: Sequence[Problem]) -> None:
+    """Refuses held-out questions that are in the pool too: they would be trained on.
+
+    Questions are the same when question, context and options are, but for case, spacing and the
+    options' order.
+
+    Raises: DataError that counts the shared questions and names the first.
+    """
+    bought = {same_question(problem): problem.id for problem in pool}
+    shared = [(bought[key], p.id) for p in heldout if (key := same_question(p)) in bought]
+    if shared:
+        first, second = shared[0]
+        raise DataError(
+            f"{len(shared)} held-out question(s) are in the pool too, such as {second!r} (in the pool: {first!r})"
+        )
+
+
+def same_question(problem: Problem) -> tuple[str, ...]:
+    """A key that two problems share exactly when they ask the same."""
+    parts = [problem.question, problem.context or "", *sorted(problem.choices or ())]
+    return tuple(" ".join(part.casefold().split()) for part in parts)

@@ -1,0 +1,56 @@
+"""A teacher without a model: it answers at once, by a rule."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from elad.protocols import Task
+from elad.records import Charge, Problem, Purpose, Reply, ReplyOutcome, Request
+from elad.tasks.choice import Choice
+from elad.tasks.numeric import Numeric
+from elad.tasks.quantities import number
+from elad.tasks.text import Text
+
+ONE_CALL = Charge(calls=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """A `Teacher` that is a function of the request; `worst_case` is what answering would cost."""
+
+    id: str
+    serves: frozenset[Purpose]
+    answer: Callable[[Request], Reply]
+
+    def worst_case(self, request: Request) -> tuple[int, int, float]:
+        charge = self.answer(request).charge
+        return charge.tokens_in, charge.tokens_out, charge.money
+
+    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        return map(self.answer, requests)
+
+    def close(self) -> None:
+        pass
+
+
+def said(request: Request, teacher: str, text: str, charge: Charge = ONE_CALL) -> Reply:
+    """A good reply."""
+    return Reply(request=request.key, text=text, outcome=ReplyOutcome.OK, charge=charge, teacher=teacher)
+
+
+def failed(request: Request, teacher: str, reason: str) -> Reply:
+    """A reply that says why there is none."""
+    return Reply(
+        request=request.key,
+        text="",
+        outcome=ReplyOutcome.FAILED,
+        charge=ONE_CALL,
+        teacher=teacher,
+        reason=reason,
+    )
+
+
+def task_of(problem: Problem, answer: str) -> Task:
+    """The answer family that a problem with this answer belongs to."""
+    if problem.choices:
+        return Choice()
+    return Text() if number(answer) is None else Numeric()

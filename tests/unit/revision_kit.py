@@ -1,0 +1,138 @@
+"""What the tests of revision share: a small task, chains of it, and a scripted teacher."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from elad import steps
+from elad.protocols import Ask, Generation, Parsed, Prompt, Reviser, Told
+from elad.records import (
+    Candidate,
+    Chain,
+    Charge,
+    Grade,
+    Message,
+    ParseOutcome,
+    Problem,
+    Reply,
+    ReplyOutcome,
+    Request,
+    Revision,
+    Sampling,
+)
+
+QUESTION = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Whole numbers after "The answer is"; the last one counts."""
+
+    cue: str = "The answer is"
+
+    def messages(self, problem: Problem) -> tuple[Message, ...]:
+        return (Message(role="user", content=problem.question),)
+
+    def question(self, problem: Problem) -> str:
+        return problem.question
+
+    def conclusion(self, problem: Problem, answer: str) -> str:
+        return f"{self.cue} {answer}."
+
+    def options(self, problem: Problem) -> tuple[str, ...] | None:
+        return None
+
+    def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
+        found = re.findall(r"[Aa]nswer is \$?(-?\d+)", text)
+        if found:
+            return Parsed(answer=found[-1], outcome=ParseOutcome.PARSED)
+        return Parsed(answer=None, outcome=ParseOutcome.NO_CONCLUSION if finished else ParseOutcome.TRUNCATED)
+
+    def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
+        return first is not None and first == second
+
+    def grade(self, problem: Problem, chain: Chain) -> Grade:
+        raise NotImplementedError
+
+    def wrong_answer(self, problem: Problem) -> str:
+        return "0"
+
+
+TASK = Sums()
+
+
+def candidate(text: str, answer: str | None = "10", *, finished: bool = True) -> Candidate:
+    """A candidate whose chain is `text`."""
+    problem = Problem(id="q1", question=QUESTION, answer=answer)
+    parsed = TASK.parse(text, problem, finished=finished)
+    chain = Chain(
+        problem_id="q1",
+        text=text,
+        steps=steps.split(text),
+        answer=parsed.answer,
+        outcome=parsed.outcome,
+        sampling=Sampling(),
+        seed=0,
+        tokens=len(text.split()),
+    )
+    return Candidate(problem=problem, chain=chain, scores=None)
+
+
+@dataclass
+class Script:
+    """Answers asks by `teacher` and `student`, and keeps what was asked."""
+
+    teacher: Callable[[Request], str | ReplyOutcome]
+    student: Callable[[Prompt], str] = lambda _: ""
+    asked: list[Ask] = field(default_factory=list)
+
+    def tell(self, ask: Ask) -> Told:
+        self.asked.append(ask)
+        if isinstance(ask, Prompt):
+            text = self.student(ask)
+            return Generation(text=text, finished=bool(text), tokens=len(text.split()))
+        said = self.teacher(ask)
+        outcome = said if isinstance(said, ReplyOutcome) else ReplyOutcome.OK
+        return Reply(
+            request=ask.key,
+            text="" if isinstance(said, ReplyOutcome) else said,
+            outcome=outcome,
+            charge=Charge(calls=1, tokens_in=7, tokens_out=3, money=0.5, currency="USD"),
+            teacher="script",
+        )
+
+    def run(self, reviser: Reviser, of: Candidate) -> Revision:
+        """The revision that `reviser` comes to."""
+        revising = reviser(of, TASK)
+        try:
+            asks = next(revising)
+            while True:
+                asks = revising.send(tuple(self.tell(ask) for ask in asks))
+        except StopIteration as stop:
+            return stop.value
+
+    @property
+    def requests(self) -> list[Request]:
+        return [ask for ask in self.asked if isinstance(ask, Request)]
+
+
+def whole(first_error: int | None, corrected: str = "", reason: str = "because") -> str:
+    """A judge's reply about a whole chain."""
+    return json.dumps({"first_error": first_error, "corrected_step": corrected, "reason": reason})
+
+
+def one(correct: bool, corrected: str = "") -> str:
+    """A judge's reply about one step."""
+    return json.dumps({"correct": correct, "corrected_step": corrected, "reason": "because"})
+
+
+def shown(request: Request) -> str:
+    """All that a request lets the teacher read."""
+    return "\n".join([*(message.content for message in request.messages), *request.steps])
+
+
+def queue(*replies: str | ReplyOutcome) -> Callable[[Request], str | ReplyOutcome]:
+    """A teacher that gives these replies in turn."""
+    left = list(replies)
+    return lambda _: left.pop(0)

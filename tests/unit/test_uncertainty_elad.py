@@ -1,0 +1,422 @@
+"""ELAD's uncertainty against its definitions, on a scripted student whose every answer is known."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import log, nan, sqrt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from elad.errors import ConfigError
+from elad.protocols import Fit, Generation, Parsed, Prompt, Task, Uncertainty
+from elad.records import (
+    Chain,
+    Grade,
+    Message,
+    ParseOutcome,
+    Problem,
+    Sampling,
+    StepScores,
+    derive_seed,
+    from_json,
+    to_json,
+)
+from elad.steps import split
+from elad.students.fake import Fake
+from elad.tasks.chains import make_chain
+from elad.tasks.choice import Choice
+from elad.uncertainty.cross_encoder import CrossEncoder
+from elad.uncertainty.elad import Elad
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A task whose answers are words after the cue; with choices, their letters are the options."""
+
+    cue: str = "The answer is"
+
+    def messages(self, problem: Problem) -> tuple[Message, ...]:
+        return (Message(role="user", content=problem.question),)
+
+    def question(self, problem: Problem) -> str:
+        return problem.question
+
+    def conclusion(self, problem: Problem, answer: str) -> str:
+        return f"{self.cue} {answer}."
+
+    def options(self, problem: Problem) -> tuple[str, ...] | None:
+        return None if problem.choices is None else tuple(f" {letter}" for letter in problem.choices)
+
+    def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
+        found = re.findall(rf"{self.cue} (\w+)", text)
+        if not found:
+            return Parsed(answer=None, outcome=ParseOutcome.NO_CONCLUSION)
+        return Parsed(answer=found[-1], outcome=ParseOutcome.PARSED)
+
+    def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
+        return first is not None and second is not None and first.lstrip("0") == second.lstrip("0")
+
+    def grade(self, problem: Problem, chain: Chain) -> Grade:
+        raise NotImplementedError
+
+    def wrong_answer(self, problem: Problem) -> str:
+        raise NotImplementedError
+
+
+TASK: Task = Toy()
+
+
+@dataclass
+class Scripted:
+    """A student that says what it is told to, and remembers what it was asked."""
+
+    says: Callable[[Prompt], str] = lambda prompt: " 0."
+    weighs: Callable[[Prompt, str], float] = lambda prompt, option: -1.0
+    asked: list[tuple[Sequence[Prompt], Sampling]] = field(default_factory=list[Any])
+    scored: list[Sequence[tuple[Prompt, str]]] = field(default_factory=list[Any])
+    id: str = "scripted"
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        self.asked.append((prompts, sampling))
+        return [Generation(text=self.says(prompt), finished=True, tokens=1) for prompt in prompts]
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        self.scored.append(pairs)
+        return [(self.weighs(prompt, option),) for prompt, option in pairs]
+
+    def fit(self, *_: object, **__: object) -> Fit:
+        raise NotImplementedError
+
+
+def draft(
+    text: str, *, id: str = "q", answer: str | None = None, choices: tuple[str, ...] | None = None
+) -> tuple[Problem, Chain]:
+    problem = Problem(id=id, question=f"What about {id}?", choices=choices)
+    chain = Chain(
+        problem_id=id,
+        text=text,
+        steps=split(text),
+        answer=answer or TASK.parse(text, problem).answer,
+        outcome=ParseOutcome.PARSED,
+        sampling=Sampling(),
+        seed=0,
+        tokens=9,
+    )
+    return problem, chain
+
+
+def said(prompt: Prompt) -> int:
+    """How many of the chain's steps the prompt holds; they are numbered in their own text."""
+    return len(re.findall(r"Note \d", prompt.prefix))
+
+
+def notes(count: int, answer: str | None = "5") -> str:
+    """A chain of `count` numbered steps, and a conclusion unless `answer` is None."""
+    lines = [f"Note {number} says so." for number in range(1, count + 1)]
+    return "\n".join(lines if answer is None else [*lines, f"The answer is {answer}."])
+
+
+def concluding(*answers: str | None) -> Callable[[Prompt], str]:
+    """Answers by the number of steps said before the cue; None is one that cannot be read."""
+    return lambda prompt: f" {answer}." if (answer := answers[said(prompt)]) else " ..."
+
+
+def one(uncertainty: Elad, student: Any, text: str, **settings: Any) -> StepScores:
+    (scores,) = uncertainty([draft(text, **settings)], student, TASK, 7)
+    return scores
+
+
+INTRA = Elad(weight=1.0)
+INTER = Elad(weight=0.0)
+
+
+def test_prefix_compares_each_conclusion_with_the_one_before() -> None:
+    student = Scripted(says=concluding("9", "4", "005"))
+    scores = one(INTRA, student, notes(2))
+    assert scores.parts == {"intra": (1.0, 1.0, 0.0)}
+    assert scores.detail["conclusions"] == ["9", "4", "5", "5"]
+    ((prompts, sampling),) = student.asked
+    assert [prompt.prefix for prompt in prompts] == [
+        "The answer is",
+        "Note 1 says so.\nThe answer is",
+        "Note 1 says so.\nNote 2 says so.\nThe answer is",
+    ]
+    assert (sampling.temperature, sampling.max_tokens) == (0.0, 16)
+
+
+@pytest.mark.parametrize(
+    ("conclusions", "plain", "settled"),
+    [
+        (("9", "4", "5"), (1, 1, 0), (0, 0, 0)),
+        (("5", "4", "5"), (1, 1, 0), (1, 1, 0)),
+        (("9", "5", "4"), (1, 1, 1), (0, 1, 1)),
+        ((None, None, "5"), (0, 1, 0), (0, 0, 0)),
+        ((None, None, None), (0, 0, 1), (0, 0, 0)),
+        (("5", None, None), (1, 0, 1), (1, 0, 1)),
+    ],
+)
+def test_settled_counts_from_where_the_answer_was_first_reached(
+    conclusions: tuple[str | None, ...], plain: tuple[float, ...], settled: tuple[float, ...]
+) -> None:
+    student = Scripted(says=concluding(*conclusions))
+    assert one(INTRA, student, notes(2)).parts["intra"] == plain
+    assert one(Elad(weight=1.0, settled=True), student, notes(2)).parts["intra"] == settled
+
+
+@given(st.lists(st.sampled_from(["5", "7", None]), min_size=2, max_size=8), st.booleans())
+def test_prefix_is_what_it_is_defined_to_be(conclusions: list[str | None], soft: bool) -> None:
+    count = len(conclusions) - 1
+    student = Scripted(says=concluding(*conclusions))
+    path = [*conclusions, "5"]
+    defined = tuple(float(after != before) for before, after in pairwise(path))
+    # All K samples of this student agree, so that the soft form must give the hard one.
+    assert one(Elad(weight=1.0, soft=soft), student, notes(count)).parts["intra"] == defined
+    settled = one(Elad(weight=1.0, soft=soft, settled=True), student, notes(count)).parts["intra"]
+    assert all(less <= more for less, more in zip(settled, defined, strict=True))
+
+
+def test_leave_one_out_omits_the_step_and_the_conclusion() -> None:
+    student = Scripted(says=lambda prompt: " 5." if "Note 1" in prompt.prefix else " 6.")
+    scores = one(Elad(weight=1.0, intra="leave_one_out"), student, notes(2))
+    ((prompts, _),) = student.asked
+    assert [prompt.prefix for prompt in prompts] == [
+        "Note 2 says so.\nThe answer is",
+        "Note 1 says so.\nThe answer is",
+        "Note 1 says so.\nNote 2 says so.\nThe answer is",
+    ]
+    assert scores.parts["intra"] == (1.0, 0.0, 0.0)
+    assert scores.detail["conclusions_without"] == ["6", "5", "5"]
+
+
+def test_a_chain_without_an_answer_agrees_with_nothing() -> None:
+    silent = Scripted(says=lambda prompt: "")
+    text = notes(2, None)
+    assert one(INTRA, silent, text).parts["intra"] == (0.0, 1.0)
+    assert one(Elad(weight=1.0, settled=True), silent, text).parts["intra"] == (0.0, 1.0)
+    assert one(Elad(weight=1.0, intra="leave_one_out"), silent, text).parts["intra"] == (1.0, 1.0)
+    scores = one(INTER, silent, text)
+    assert (scores.parts["inter"], scores.aggregate, scores.confidence) == ((1.0, 1.0), 1.0, 0.0)
+
+
+def test_options_are_weighed_and_nothing_is_written() -> None:
+    weights = {0: (0.5, 0.5), 1: (0.1, 0.9)}
+    student = Scripted(
+        weighs=lambda prompt, option: log(weights[said(prompt)]["AB".index(option.strip())] / 3)
+    )
+    hard = one(INTRA, student, notes(1, "B"), choices=("A", "B"))
+    assert hard.parts["intra"] == (1.0, 0.0)
+    assert hard.detail["beliefs"] == [[["A", 0.5], ["B", 0.5]], [["A", 0.1], ["B", 0.9]]]
+    assert hard.confidence == pytest.approx(0.9)
+    assert student.asked == []
+    assert [len(pairs) for pairs in student.scored] == [4]
+    soft = one(Elad(weight=1.0, soft=True), student, notes(1, "B"), choices=("A", "B"))
+    # By hand: p_1 = (.1, .9), p_2 = (0, 1), M = (.05, .95).
+    by_hand = sqrt((0.1 * log(2, 2) + 0.9 * log(0.9 / 0.95, 2) + log(1 / 0.95, 2)) / 2)
+    assert soft.parts["intra"][1] == pytest.approx(by_hand)
+    assert 0 < soft.parts["intra"][0] < 1
+
+
+@pytest.mark.parametrize("bad", [nan, float("inf")])
+def test_what_is_no_log_probability_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="log-probabilities"):
+        one(INTRA, Scripted(weighs=lambda prompt, option: bad), notes(1, "B"), choices=("A", "B"))
+
+
+def test_a_prompt_that_does_not_fit_cannot_be_read() -> None:
+    @dataclass
+    class Full(Scripted):
+        def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+            return [() for _ in pairs]
+
+    scores = one(INTRA, Full(), notes(1, "B"), choices=("A", "B"))
+    assert scores.detail["conclusions"] == [None, None, "B"]
+    assert (scores.parts["intra"], scores.confidence) == ((0.0, 1.0), 0.0)
+
+
+def test_soft_free_answers_are_shares_of_short_samples() -> None:
+    halves = Scripted(says=lambda prompt: " 5." if prompt.seed % 2 else " 6.\nOr 5.")
+    scores = one(Elad(weight=1.0, soft=True, probe_samples=8, temperature=0.9), halves, notes(1))
+    ((prompts, sampling),) = halves.asked
+    assert len(prompts) == 16
+    assert len({prompt.seed for prompt in prompts}) == 16
+    assert sampling.temperature == 0.9
+    share = sum(prompt.seed % 2 for prompt in prompts[8:]) / 8
+    assert scores.confidence == share
+    assert dict(map(tuple, scores.detail["beliefs"][1])) == pytest.approx({"5": share, "6": 1 - share})
+
+
+def test_inter_is_the_share_that_ends_elsewhere() -> None:
+    def says(prompt: Prompt) -> str:
+        sample = [derive_seed(7, "q", "inter", said(prompt) + 1, m) for m in range(4)].index(prompt.seed)
+        return ["\nThe answer is 5.", "\nThe answer is 5.", "\nThe answer is 8.", "\nWho knows?"][
+            max(sample, said(prompt))
+        ]
+
+    student = Scripted(says=says)
+    scores = one(Elad(weight=0.0, samples=4, temperature=0.6, max_tokens=50), student, notes(3))
+    assert scores.parts == {"inter": (0.5, 0.5, 1.0, 1.0)}
+    assert scores.confidence == 0.5
+    assert scores.detail["sampled"][0] == ["5", "5", "8", None]
+    ((prompts, sampling),) = student.asked
+    assert sampling == Sampling(temperature=0.6, max_tokens=50)
+    assert [prompt.prefix for prompt in prompts[::4]] == [
+        draft(notes(3))[1].prefix(place) for place in range(4)
+    ]
+
+
+def test_entailment_compares_the_step_with_the_one_drawn_anew() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def nli(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        asked.extend(pairs)
+        return [0.2 if first.startswith("Note") else 0.7 for first, _ in pairs]
+
+    student = Scripted(says=lambda prompt: "Other words.\nThe answer is 5." if said(prompt) == 0 else "")
+    scores = one(Elad(weight=0.0, inter="entailment", nli=nli, samples=2), student, notes(1))
+    assert asked == [("Note 1 says so.", "Other words."), ("Other words.", "Note 1 says so.")]
+    assert scores.parts["inter"] == pytest.approx((0.8, 1.0))
+    assert scores.confidence == 1.0
+    assert scores.detail["resampled"] == [["Other words."] * 2, ["", ""]]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "expected"), [("mean", (0.2 + 0.7 + 0) / 3), ("max", 0.7), ("sum", 0.2 + 0.7)]
+)
+def test_weight_and_aggregate(aggregate: Any, expected: float) -> None:
+    def says(prompt: Prompt) -> str:
+        if prompt.prefix.endswith(TASK.cue):
+            return " 9." if said(prompt) < 2 else " 5."
+        return "The answer is 6." if said(prompt) < 2 and prompt.seed in wrong else "The answer is 5."
+
+    wrong = {derive_seed(7, "q", "inter", 1, m) for m in range(2)} | {derive_seed(7, "q", "inter", 2, 0)}
+    scores = one(Elad(weight=0.6, samples=4, aggregate=aggregate), Scripted(says=says), notes(2))
+    assert scores.parts == {"intra": (0.0, 1.0, 0.0), "inter": (0.5, 0.25, 0.0)}
+    assert scores.steps == pytest.approx((0.2, 0.7, 0.0))
+    assert scores.aggregate == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("weight", "batches"), [(1.0, [6]), (0.0, [30]), (0.5, [6, 30])])
+def test_few_calls_and_none_in_vain(weight: float, batches: list[int]) -> None:
+    student = Scripted()
+    drafts = [draft(notes(2), id="a"), draft("", id="b"), draft(notes(2), id="c")]
+    scores = Elad(weight=weight)(drafts, student, TASK, 0)
+    assert [len(prompts) for prompts, _ in student.asked] == batches
+    assert student.scored == []
+    assert [set(each.parts) for each in scores] == [set(scores[0].parts), set(), set(scores[0].parts)]
+
+
+def test_nothing_to_score_asks_nothing() -> None:
+    student = Scripted()
+    assert Elad()([], student, TASK, 0) == []
+    (empty,) = Elad()([draft("")], student, TASK, 0)
+    assert (empty.parts, empty.steps, empty.aggregate, empty.confidence) == ({}, (), 1.0, 0.0)
+    assert student.asked == []
+
+
+def test_a_chain_of_one_step() -> None:
+    scores = one(
+        Elad(),
+        Scripted(says=lambda prompt: " 5." if prompt.prefix else "The answer is 4."),
+        "The answer is 5.",
+    )
+    assert scores.parts == {"intra": (0.0,), "inter": (1.0,)}
+    assert (scores.aggregate, scores.confidence) == (0.5, 0.0)
+
+
+FISH = Problem(id="f", question="Where do fish live?", choices=("sky", "sea", "A: sand"))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_options_of_the_shipped_task_are_its_choices(soft: bool) -> None:
+    task = Choice()
+    text = f"Fish swim.\n{task.conclusion(FISH, 'sea')}"
+    chain = make_chain(text, FISH, task, finished=True, sampling=Sampling(), seed=0, tokens=9, most_steps=12)
+    student = Scripted(weighs=lambda prompt, option: log(0.8 if "B" in option else 0.1))
+    (scores,) = Elad(weight=1.0, soft=soft)([(FISH, chain)], student, task, 0)
+    assert scores.detail["conclusions"] == ["sea"] * 3
+    assert scores.detail["beliefs"][0] == [["sky", 0.1], ["sea", 0.8], ["A: sand", 0.1]]
+    assert scores.confidence == pytest.approx(0.8)
+    assert (scores.parts["intra"] == (0.0, 0.0)) is not soft
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat:
+    """A scorer of the user's own."""
+
+    value: float = 0.5
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [self.value] * len(pairs)
+
+
+EVERY = [
+    Elad(),
+    Elad(soft=True, settled=True, aggregate="max"),
+    Elad(intra="leave_one_out", soft=True, samples=2, aggregate="sum"),
+    Elad(inter="entailment", nli=Flat()),
+]
+
+
+@pytest.mark.parametrize("uncertainty", EVERY)
+@settings(max_examples=10)
+@given(order=st.permutations(range(5)), seed=st.integers(0, 2**31))
+def test_the_batch_does_not_matter(uncertainty: Uncertainty, order: list[int], seed: int) -> None:
+    student = Fake(skill=0.4).open()
+    questions = [f"Tom has {n + 2} pears. He ate {n}. He got {3 * n} more. How many now?" for n in range(5)]
+    prompts = [Prompt(messages=(Message(role="user", content=question),)) for question in questions]
+    drafts: list[tuple[Problem, Chain]] = []
+    for number, generation in enumerate(student.generate(prompts, Sampling())):
+        _, chain = draft(generation.text, id=str(number))
+        drafts.append((Problem(id=str(number), question=questions[number]), chain))
+    whole = uncertainty(drafts, student, TASK, seed)
+    shuffled = uncertainty([drafts[place] for place in order], student, TASK, seed)
+    assert shuffled == [whole[place] for place in order]
+    assert whole[order[0]] == uncertainty([drafts[order[0]]], student, TASK, seed)[0]
+    for scores, (_, chain) in zip(whole, drafts, strict=True):
+        assert {len(values) for values in scores.parts.values()} == {len(chain.steps)} == {len(scores.steps)}
+        assert 0 <= scores.confidence <= 1
+        assert from_json(StepScores, to_json(scores)) == scores
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"samples": 0}, "samples"),
+        ({"probe_samples": 0}, "probe_samples"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"weight": 1.5}, "weight"),
+        ({"weight": nan}, "weight"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"settled": True, "intra": "leave_one_out"}, "settled"),
+        ({"inter": "entailment"}, "nli"),
+        ({"nli": CrossEncoder(model="x")}, "nli"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^uncertainty\.{key}: "):
+        Elad(**settings)
+
+
+def test_a_scorer_of_ones_own_can_be_written_down() -> None:
+    settings = TypeAdapter(Elad).dump_python(Elad(inter="entailment", nli=Flat()), mode="json")
+    assert settings["nli"] == {"value": 0.5}
+
+
+def test_settings_come_from_plain_mappings(tmp_path: Path) -> None:
+    adapter = TypeAdapter(Elad)
+    assert (
+        adapter.validate_python({"intra": "prefix", "inter": "answers", "samples": 5, "aggregate": "mean"})
+        == Elad()
+    )
+    built = adapter.validate_python({"inter": "entailment", "nli": {"model": str(tmp_path)}})
+    assert built.nli == CrossEncoder(model=str(tmp_path))
+    assert adapter.validate_python(adapter.dump_python(built, mode="json")) == built
+    for wrong in ({"intra": "postfix"}, {"sample": 5}, {"nli": 3, "inter": "entailment"}):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)
