@@ -14,9 +14,7 @@ from elad.teachers.llamacpp import serve
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a GGUF file, or a name that `elad models` lists")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--parallel", type=int, default=4, help="requests in flight at once")

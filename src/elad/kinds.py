@@ -39,7 +39,9 @@ def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
     try:
         return TypeAdapter(strategy).validate_python({known[k]: v for k, v in settings.items()})
     except ValidationError as error:
-        raise ConfigError(f"{where}{reasons(error)}") from error
+        inner = error.errors()[0].get("ctx", {}).get("error")
+        told = str(inner) if isinstance(inner, ConfigError) else f"{where}{reasons(error)}"
+        raise ConfigError(told) from error
 
 
 def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:
@@ -58,12 +60,15 @@ def kinds(room: str) -> list[str]:
 
 
 def reasons(error: ValidationError) -> str:
-    """What pydantic found, as `.key: reason` parts."""
-    found = [
-        f".{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, got {str(item['input'])[:80]!r}"
-        for item in error.errors()
-    ]
-    return "; ".join(found)
+    """What pydantic found, as `.key: reason` parts; a strategy's own complaint in its own words."""
+    return "; ".join(_reason(item) for item in error.errors())
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    where = "".join(f".{part}" for part in item["loc"])
+    if item["type"] == "value_error":
+        return f"{where}: {item['ctx']['error']}"
+    return f"{where}: {item['msg']}, got {str(item['input'])[:80]!r}"
 
 
 def _exports(room: str, name: str) -> bool:

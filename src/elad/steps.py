@@ -133,7 +133,7 @@ def _ends(text: str, start: int, end: int) -> bool:
         return False
     if mark != ".":
         # "5! ways", "Wait... what": only a capital shows that these end a sentence.
-        weak = mark[0] == "…" or len(mark) > 1 and set(mark) == {"."} or mark == "!" and stem[-1].isdigit()
+        weak = mark[0] == "…" or set(mark) == {"."} or (mark == "!" and stem[-1].isdigit())
         return not after[0].islower() if weak or closed != window else True
     if closed != window and after[0].islower():
         return False

@@ -26,9 +26,7 @@ def test_cached_tokens_cost_their_own_price(price: Price, tokens_in: int) -> Non
 
 @given(first=prices, second=prices)
 def test_equal_versions_price_alike(first: Price, second: Price) -> None:
-    numbers = {
-        (p.input, p.input if p.cached_input is None else p.cached_input, p.output) for p in (first, second)
-    }
+    numbers = {(p.input, p.input if p.cached_input is None else p.cached_input, p.output) for p in (first, second)}
     assert (first.version == second.version) == (len(numbers) == 1)
 
 

@@ -25,9 +25,7 @@ Answer = tuple[int, dict[str, str], Any]
 """Status, headers, and a body: JSON values, or bytes as they are."""
 
 
-def completion(
-    content: str | None = "4", finish: str = "stop", usage: object = ..., **message: Any
-) -> Answer:
+def completion(content: str | None = "4", finish: str = "stop", usage: object = ..., **message: Any) -> Answer:
     if usage is ...:
         usage = {
             "prompt_tokens": 100,
@@ -262,7 +260,7 @@ def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., C
 def test_without_usage_tokens_are_estimated(serve: Callable[..., ChatServer]) -> None:
     (reply,) = ask(serve(completion("x" * 10, usage=None)), request("y" * 21), price=PRICE)
     charge = reply.charge
-    assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 6, 3)
+    assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 7, 4)
     assert charge.money > 0
 
 
@@ -308,9 +306,7 @@ def test_a_local_endpoint_needs_no_key_and_a_remote_one_does(serve: Callable[...
     assert reply.outcome is ReplyOutcome.OK
     assert CANARY not in endpoint.headers[0]["authorization"]
     with pytest.raises(ConfigError, match="ELAD_TEST_NO_SUCH_KEY"):
-        OpenAI(
-            base_url="https://u:p@api.example.com/v1", model="m", api_key_env="ELAD_TEST_NO_SUCH_KEY"
-        ).open()
+        OpenAI(base_url="https://u:p@api.example.com/v1", model="m", api_key_env="ELAD_TEST_NO_SUCH_KEY").open()
 
 
 def test_a_key_that_no_header_takes_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:

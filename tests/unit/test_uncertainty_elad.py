@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from elad.errors import ConfigError
-from elad.protocols import Fit, Generation, Parsed, Prompt, Task, Uncertainty
+from elad.protocols import Fit, Generation, Prompt, Uncertainty
 from elad.records import (
     Chain,
-    Grade,
     Message,
-    ParseOutcome,
     Problem,
     Sampling,
     StepScores,
@@ -27,49 +25,15 @@ from elad.records import (
     from_json,
     to_json,
 )
-from elad.steps import split
 from elad.students.fake import Fake
 from elad.tasks.chains import make_chain
 from elad.tasks.choice import Choice
+from elad.tasks.numeric import Numeric
 from elad.uncertainty.cross_encoder import CrossEncoder
 from elad.uncertainty.elad import Elad
 
-
-@dataclass(frozen=True)
-class Toy:
-    """A task whose answers are words after the cue; with choices, their letters are the options."""
-
-    cue: str = "The answer is"
-
-    def messages(self, problem: Problem) -> tuple[Message, ...]:
-        return (Message(role="user", content=problem.question),)
-
-    def question(self, problem: Problem) -> str:
-        return problem.question
-
-    def conclusion(self, problem: Problem, answer: str) -> str:
-        return f"{self.cue} {answer}."
-
-    def options(self, problem: Problem) -> tuple[str, ...] | None:
-        return None if problem.choices is None else tuple(f" {letter}" for letter in problem.choices)
-
-    def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
-        found = re.findall(rf"{self.cue} (\w+)", text)
-        if not found:
-            return Parsed(answer=None, outcome=ParseOutcome.NO_CONCLUSION)
-        return Parsed(answer=found[-1], outcome=ParseOutcome.PARSED)
-
-    def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
-        return first is not None and second is not None and first.lstrip("0") == second.lstrip("0")
-
-    def grade(self, problem: Problem, chain: Chain) -> Grade:
-        raise NotImplementedError
-
-    def wrong_answer(self, problem: Problem) -> str:
-        raise NotImplementedError
-
-
-TASK: Task = Toy()
+TASK = Numeric()
+OPTIONS = Choice()
 
 
 @dataclass
@@ -94,20 +58,11 @@ class Scripted:
         raise NotImplementedError
 
 
-def draft(
-    text: str, *, id: str = "q", answer: str | None = None, choices: tuple[str, ...] | None = None
-) -> tuple[Problem, Chain]:
+def draft(text: str, *, id: str = "q", choices: tuple[str, ...] | None = None) -> tuple[Problem, Chain]:
     problem = Problem(id=id, question=f"What about {id}?", choices=choices)
-    chain = Chain(
-        problem_id=id,
-        text=text,
-        steps=split(text),
-        answer=answer or TASK.parse(text, problem).answer,
-        outcome=ParseOutcome.PARSED,
-        sampling=Sampling(),
-        seed=0,
-        tokens=9,
-    )
+    task = OPTIONS if choices else TASK
+    sampling = Sampling()
+    chain = make_chain(text, problem, task, finished=True, sampling=sampling, seed=0, tokens=9, most_steps=12)
     return problem, chain
 
 
@@ -127,8 +82,9 @@ def concluding(*answers: str | None) -> Callable[[Prompt], str]:
     return lambda prompt: f" {answer}." if (answer := answers[said(prompt)]) else " ..."
 
 
-def one(uncertainty: Elad, student: Any, text: str, **settings: Any) -> StepScores:
-    (scores,) = uncertainty([draft(text, **settings)], student, TASK, 7)
+def one(uncertainty: Elad, student: Any, text: str, choices: tuple[str, ...] | None = None) -> StepScores:
+    task = OPTIONS if choices else TASK
+    (scores,) = uncertainty([draft(text, choices=choices)], student, task, 7)
     return scores
 
 
@@ -204,20 +160,22 @@ def test_a_chain_without_an_answer_agrees_with_nothing() -> None:
     assert (scores.parts["inter"], scores.aggregate, scores.confidence) == ((1.0, 1.0), 1.0, 0.0)
 
 
+PLACES = ("sky", "sea", "B: sand")
+
+
 def test_options_are_weighed_and_nothing_is_written() -> None:
-    weights = {0: (0.5, 0.5), 1: (0.1, 0.9)}
-    student = Scripted(
-        weighs=lambda prompt, option: log(weights[said(prompt)]["AB".index(option.strip())] / 3)
-    )
-    hard = one(INTRA, student, notes(1, "B"), choices=("A", "B"))
+    weights = {0: (0.4, 0.4, 0.2), 1: (0.1, 0.8, 0.1)}
+    student = Scripted(weighs=lambda prompt, option: log(weights[said(prompt)]["ABC".index(option[-1])] / 3))
+    hard = one(INTRA, student, notes(1, "(B) sea"), PLACES)
     assert hard.parts["intra"] == (1.0, 0.0)
-    assert hard.detail["beliefs"] == [[["A", 0.5], ["B", 0.5]], [["A", 0.1], ["B", 0.9]]]
-    assert hard.confidence == pytest.approx(0.9)
+    assert hard.detail["conclusions"] == ["sky", "sea", "sea"]
+    assert hard.detail["beliefs"][1] == [["sky", 0.1], ["sea", 0.8], ["B: sand", 0.1]]
+    assert hard.confidence == pytest.approx(0.8)
     assert student.asked == []
-    assert [len(pairs) for pairs in student.scored] == [4]
-    soft = one(Elad(weight=1.0, soft=True), student, notes(1, "B"), choices=("A", "B"))
-    # By hand: p_1 = (.1, .9), p_2 = (0, 1), M = (.05, .95).
-    by_hand = sqrt((0.1 * log(2, 2) + 0.9 * log(0.9 / 0.95, 2) + log(1 / 0.95, 2)) / 2)
+    assert [len(pairs) for pairs in student.scored] == [6]
+    soft = one(Elad(weight=1.0, soft=True), student, notes(1, "(B) sea"), PLACES)
+    # By hand: p_1 = (.1, .8, .1), p_2 = (0, 1, 0), M = (.05, .9, .05).
+    by_hand = sqrt((0.2 * log(2, 2) + 0.8 * log(0.8 / 0.9, 2) + log(1 / 0.9, 2)) / 2)
     assert soft.parts["intra"][1] == pytest.approx(by_hand)
     assert 0 < soft.parts["intra"][0] < 1
 
@@ -225,7 +183,7 @@ def test_options_are_weighed_and_nothing_is_written() -> None:
 @pytest.mark.parametrize("bad", [nan, float("inf")])
 def test_what_is_no_log_probability_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="log-probabilities"):
-        one(INTRA, Scripted(weighs=lambda prompt, option: bad), notes(1, "B"), choices=("A", "B"))
+        one(INTRA, Scripted(weighs=lambda prompt, option: bad), notes(1, "(B) sea"), PLACES)
 
 
 def test_a_prompt_that_does_not_fit_cannot_be_read() -> None:
@@ -234,8 +192,8 @@ def test_a_prompt_that_does_not_fit_cannot_be_read() -> None:
         def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
             return [() for _ in pairs]
 
-    scores = one(INTRA, Full(), notes(1, "B"), choices=("A", "B"))
-    assert scores.detail["conclusions"] == [None, None, "B"]
+    scores = one(INTRA, Full(), notes(1, "(B) sea"), PLACES)
+    assert scores.detail["conclusions"] == [None, None, "sea"]
     assert (scores.parts["intra"], scores.confidence) == ((0.0, 1.0), 0.0)
 
 
@@ -327,22 +285,6 @@ def test_a_chain_of_one_step() -> None:
     )
     assert scores.parts == {"intra": (0.0,), "inter": (1.0,)}
     assert (scores.aggregate, scores.confidence) == (0.5, 0.0)
-
-
-FISH = Problem(id="f", question="Where do fish live?", choices=("sky", "sea", "A: sand"))
-
-
-@pytest.mark.parametrize("soft", [False, True])
-def test_options_of_the_shipped_task_are_its_choices(soft: bool) -> None:
-    task = Choice()
-    text = f"Fish swim.\n{task.conclusion(FISH, 'sea')}"
-    chain = make_chain(text, FISH, task, finished=True, sampling=Sampling(), seed=0, tokens=9, most_steps=12)
-    student = Scripted(weighs=lambda prompt, option: log(0.8 if "B" in option else 0.1))
-    (scores,) = Elad(weight=1.0, soft=soft)([(FISH, chain)], student, task, 0)
-    assert scores.detail["conclusions"] == ["sea"] * 3
-    assert scores.detail["beliefs"][0] == [["sky", 0.1], ["sea", 0.8], ["A: sand", 0.1]]
-    assert scores.confidence == pytest.approx(0.8)
-    assert (scores.parts["intra"] == (0.0, 0.0)) is not soft
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Arithmetic that a text claims, and the numbers it states, as exact fractions.
 
-The text is untrusted: nothing is evaluated but the small grammar of `grammar.py`, within bounds on
-length, digits, exponents and nesting. Where a reading is in doubt, nothing is claimed: a wrong step
+The text is untrusted: nothing is evaluated but the small grammar of `grammar.py`, within
+bounds on length, digits, exponents and nesting. Where a reading is in doubt, nothing is claimed: a wrong step
 is better missed than a right one blamed.
 """
 
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from elad.arithmetic.grammar import Reader, Side, Value
+from elad.arithmetic.chains import Chains, Side
+from elad.arithmetic.grammar import Value
 from elad.arithmetic.numerals import numbers
-from elad.arithmetic.tokens import MAX_TEXT, tokens
+from elad.arithmetic.tokens import MAX_TEXT, Cursor, tokens
 
 __all__ = ["Claim", "claims", "numbers"]
 
 _TOLERANCE = Fraction(1, 10_000)
+_ROUGH = Fraction(1, 1000)
+"""Relative tolerance behind "about" and "≈", whose other side is often computed from rounded numbers."""
 _MARK = re.compile(r"<<([^<>\n]{1,200})>>")
 
 _FAMILIES = {
@@ -53,9 +56,9 @@ def claims(text: str) -> tuple[Claim, ...]:
     """The arithmetic that a text claims, in order.
 
     Unit words, and remarks in brackets, are passed over behind a number. A result with decimals
-    holds when it is the exact value rounded (before "..." also cut) to as many; a whole one when it
-    is exact, or rounded after "about" or "≈"; all within 1e-4. "10/40 = 25%" and "10/40 * 100 = 25%"
-    both hold. Beyond 200,000 characters nothing is read.
+    holds when it is the exact value rounded (before "..." also cut) to as many, a whole one when it
+    is exact, both within 1e-4; behind "about" and "≈" a whole one may be rounded, and any 0.1 % off.
+    "10/40 = 25%" and "10/40 * 100 = 25%" both hold. Beyond 200,000 characters nothing is read.
 
     Not claims: anything with an unknown ("2x + 1 = 7"), equalities without an operator ("x = 5"), a
     sum of a percentage and a plain number, and, unless it holds, what mixes units of one kind
@@ -66,7 +69,7 @@ def claims(text: str) -> tuple[Claim, ...]:
     """
     text = text[:MAX_TEXT]
     found = list(_claims(_MARK.sub(lambda mark: " " * len(mark[0]), text), text, 0))
-    outer = iter([*found])
+    outer = iter(tuple(found))
     around = next(outer, None)
     for mark in _MARK.finditer(text):
         while around and around.end <= mark.start():
@@ -80,17 +83,17 @@ def claims(text: str) -> tuple[Claim, ...]:
 
 def _claims(text: str, source: str, offset: int) -> Iterator[Claim]:
     """Claims of `text`, which stands at `offset`; `source` is `text` with nothing blanked out."""
-    reader = Reader(tokens(text))
-    while not reader.finished:
-        sides = _arithmetic(reader.chain())
+    chains = Chains(Cursor(tokens(text)))
+    while not chains.finished:
+        sides = _arithmetic(chains.read())
         if sides:
-            start, end = sides[0].start, sides[-1].end
+            start, end = sides[0].start, sides[-1].sum.end
             yield Claim(
                 text=source[start:end],
                 start=start + offset,
                 end=end + offset,
-                left=sides[0].result.value,
-                right=sides[-1].result.value,
+                left=sides[0].sum.result.value,
+                right=sides[-1].sum.result.value,
                 holds=_holds(sides),
             )
 
@@ -103,27 +106,28 @@ def _arithmetic(sides: list[Side]) -> list[Side]:
         return []
     if _holds(sides):
         return sides
-    first = sides[0].result
+    first = sides[0].sum.result
     if first.share and sides[0].worded and first.value is not None and first.value < 1:
         return []
-    units = frozenset[str]().union(*(side.units for side in sides))
+    units = frozenset[str]().union(*(side.sum.units for side in sides))
     families = [_FAMILIES[unit] for unit in units if unit in _FAMILIES]
     return [] if "count" in families or len(set(families)) < len(families) else sides
 
 
 def _holds(sides: list[Side]) -> bool:
-    return all(_equal(left.result, right.result, right.rough) for left, right in pairwise(sides))
+    return all(_equal(left.sum.result, right.sum.result, rough=right.rough) for left, right in pairwise(sides))
 
 
-def _equal(left: Value, right: Value, rough: bool) -> bool:
+def _equal(left: Value, right: Value, *, rough: bool) -> bool:
     """Whether two values are equal as exactly as they are written, one of them perhaps in percent."""
     if left.value is None or right.value is None:
         return False
     scales = {Fraction(1)}
     if left.percent != right.percent:
         scales.add(Fraction(100) if left.percent else Fraction(1, 100))
+    least = max(_TOLERANCE, abs(right.value) * _ROUGH if rough else Fraction(0))
     return any(
-        abs(left.value * scale - right.value) <= max(_TOLERANCE, _slack(left, rough) * scale, _slack(right, rough))
+        abs(left.value * scale - right.value) <= max(least, _slack(left, rough) * scale, _slack(right, rough))
         for scale in scales
     )
 

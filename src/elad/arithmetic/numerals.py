@@ -46,7 +46,16 @@ _PARTS = {
     }.items()
     for part in words.split()
 }
-_MULTIPLES = {"twice": 2, "double": 2, "doubled": 2, "pair": 2, "couple": 2, "thrice": 3, "triple": 3, "tripled": 3}
+_MULTIPLES = {
+    "twice": 2,
+    "double": 2,
+    "doubled": 2,
+    "pair": 2,
+    "couple": 2,
+    "thrice": 3,
+    "triple": 3,
+    "tripled": 3,
+}
 
 
 def numbers(text: str) -> tuple[Fraction, ...]:
@@ -150,7 +159,7 @@ class _Numerals:
         while True:
             word = self._word() or ""
             first = self._at == begin
-            if word in _THOUSANDS and (first or 0 < group):
+            if word in _THOUSANDS and (first or group > 0):
                 total, group = total + max(group, 1) * _SCALES[word], 0
             elif word in ("hundred", "dozen") and (first or 0 < group < 100):
                 group = max(group, 1) * _SCALES[word]

@@ -5,7 +5,7 @@ part of arithmetic becomes a token of kind `odd` or `other`, so that the reader 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,7 +44,13 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d*)(?:\.\d+)?")
-_VULGAR = {"½": Fraction(1, 2), "¼": Fraction(1, 4), "¾": Fraction(3, 4), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3)}
+_VULGAR = {
+    "½": Fraction(1, 2),
+    "¼": Fraction(1, 4),
+    "¾": Fraction(3, 4),
+    "⅓": Fraction(1, 3),
+    "⅔": Fraction(2, 3),
+}
 _DENOMINATORS = {"hal": 2, "thi": 3, "qua": 4, "fou": 4, "fif": 5}
 _COUNTS = {"two": 2, "three": 3, "four": 4}
 
@@ -88,6 +94,37 @@ def tokens(text: str) -> Iterator[Token]:
                 value, decimals = read
         tight = start > 0 and not text[start - 1].isspace()
         yield Token(kind, word, start, found.end(), tight, value, decimals, bool(found["cut"]))
+
+
+class Cursor:
+    """A place among the tokens of a text; before the first and behind the last stands an `end`."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        self._tokens = [*tokens, Token("end", "", 0, 0, False)]
+        self.at = 0
+
+    def __getitem__(self, at: int) -> Token:
+        return self._tokens[min(at, len(self._tokens) - 1)]
+
+    @property
+    def now(self) -> Token:
+        """The token that stands here."""
+        return self._tokens[self.at]
+
+    @property
+    def before(self) -> Token:
+        """The token before this one."""
+        return self._tokens[self.at - 1]
+
+    def ahead(self, count: int) -> Token:
+        """The token so many places further."""
+        return self[self.at + count]
+
+    def take(self) -> Token:
+        """The token that stands here; goes on behind it."""
+        token = self.now
+        self.at += 1
+        return token
 
 
 def number(digits: str) -> tuple[Fraction, int] | None:

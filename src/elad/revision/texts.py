@@ -17,7 +17,7 @@ _MARK = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _UNPRINTABLE = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f]")
-_PLAIN = str.maketrans("", "", " \t\n.,:;!*_$`'\"")
+_ORNAMENT = re.compile(r"[\s:;!*_$`'\"]|[.,](?!\d)")
 
 
 def clean(text: str, question: str) -> str:
@@ -48,7 +48,7 @@ def same(first: str, second: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return _MARK.sub("", text).casefold().translate(_PLAIN)
+    return _ORNAMENT.sub("", _MARK.sub("", text).casefold())
 
 
 def join(before: str, after: str) -> str:

@@ -17,12 +17,15 @@ MOST_CHARS = 20_000
 MOST_BODY = 400
 """A conclusion says what it says within so many characters."""
 
+_RIVALS = 8
+"""So many of the last conclusions may disagree within one sentence."""
+
 _G = r"[ \t*_]{1,4}"
 _CUE = re.compile(
     rf"""
       (?P<asked>\bthe{_G}answer{_G}is\b)
     | \banswer(?:{_G}(?:choice|option))?
-      (?:{_G}(?:is|was|would{_G}be|must{_G}be|should{_G}be)\b|[*_]{{0,2}}[ \t]?[:=])
+      (?:{_G}(?:is|was|would{_G}be)\b|[*_]{{0,2}}[ \t]?[:=])
     | \b(?:correct|right|best){_G}(?:option|choice){_G}is\b
     | \bfinal{_G}answer[*_:]{{0,3}}[ \t]{{0,9}}(?=\n)
     | \#\#\#\#[ \t]{{0,4}}(?=[-+]?[$]?[\d.]|\S{{1,60}}[ \t]{{0,9}}(?:\n|$))
@@ -32,6 +35,7 @@ _CUE = re.compile(
 )
 _BLANK = re.compile(r"[\s*_:=\"'`$\\(\[]*")
 _SENTENCE_END = re.compile(r"\n|[.!?](?=[\"')*\]]{0,3}(?:\s|$))")
+_ENDS_AT_ONCE = re.compile(r"[.?!](?:\s|$)|[.?!\s]*$")
 _REFUSAL = re.compile(
     r"\bI (?:can ?not|can'?t|am unable to|am not able to) (?:answer|help|assist|provide|comply)"
     r"|\bI'?m (?:unable|not able) to\b|\bI(?:'m| am) sorry\b|\bas an AI\b|\bI (?:don'?t|do not) know\b",
@@ -68,7 +72,7 @@ def find(text: str) -> list[Conclusion]:
         body, end = _body(text, cue.end(), limit, boxed=cue.group().startswith("\\"))
         if not body and end >= limit and after:
             continue  # "The answer is \boxed{5}": one conclusion, told by two cues
-        if body.strip(".?! ") or (not body and end >= len(text)):
+        if (body and not _ENDS_AT_ONCE.match(body)) or (not body and end >= len(text)):
             found.append(Conclusion(start=_sentence(text, begins), cue=begins, body=body, end=end, asked=asked))
         asked, begins = False, None
     return found
@@ -137,7 +141,7 @@ def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) ->
     parsed = read(last.body, not finished and last.end >= len(tail))
     if parsed.outcome is ParseOutcome.NO_CONCLUSION and not finished and last.end >= len(tail):
         parsed = Parsed(answer=None, outcome=ParseOutcome.TRUNCATED)
-    for other in found[:-1]:
+    for other in found[-_RIVALS:-1]:
         if parsed.answer is not None and _SENTENCE_END.search(tail, other.cue, last.cue) is None:
             earlier = read(other.body, False).answer
             if earlier not in (None, parsed.answer):

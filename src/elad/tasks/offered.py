@@ -19,13 +19,14 @@ _MARKDOWN = re.compile(r"\*\*|__|`")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]{0,200})\}")
 _MARKED = re.compile(
     r"(?:[Oo]ption|[Cc]hoice|[Ll]etter)\s(?P<worded>[A-Za-z])\b[):.]?"
-    r"|(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter)\s)?(?:[(\[{]\s?(?P<round>[A-Za-z])\s?[)\]}]|(?P<stop>[A-Z])\s?(?:[):]|\.(?=\s|$)))"
+    r"|(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter)\s)?(?:[(\[{]\s?(?P<round>[A-Za-z])\s?[)\]}]|(?P<stop>[A-Z])\s?(?:[):]|\.(?=\s\S)))"
 )
 _BARE = re.compile(r"(?P<capital>[A-Z])(?![\w'’])|(?P<alone>[a-z])(?=[.!]?$)")
 _AFTER_LETTER = re.compile(rf"[\s:]*(?:[-–.](?=\s|$))?[\s{_QUOTES}]*")
+_SPACE = re.compile(r"[\s:]*")
 _NAMED = re.compile(r"\(([A-Z])\)|\b(?:[Oo]ption|[Cc]hoice|[Ll]etter) ([A-Z])\b")
 _LEAD = re.compile(
-    rf"(?:[\s:={_QUOTES}]|\b(?:either|probably|likely|most likely|clearly|indeed|definitely|that|it is)\b)*",
+    rf"(?:[\s:={_QUOTES}]|\b(?:either|probably|likely|most likely|clearly|indeed|definitely)\b)*",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?:the|an?) ")
@@ -104,8 +105,7 @@ class Offered:
         marked = _MARKED.match(text, start)
         letter = self._letter(marked) if marked else None
         if marked and letter is not None and not (by_text and by_text[1] > marked.end()):
-            end = _skip(_AFTER_LETTER, text, marked.end())
-            said = None if cut and self.keys[letter].startswith(low[end:]) else self._text_at(low, end)
+            said = None if cut and self._begins(letter, low, marked.end()) else self._said(text, low, marked.end())
             return _Head(
                 named=frozenset({letter, *(said[:1] if said else ())}),
                 end=said[1] if said else marked.end(),
@@ -124,8 +124,7 @@ class Offered:
         exact = self.texts.match(low, start)
         if exact and exact.end() > bare.end():
             return None
-        after = _skip(_AFTER_LETTER, text, bare.end())
-        said = self._text_at(low, after)
+        said = self._said(text, low, bare.end())
         rest = text[bare.end() :].lstrip()
         if not said and bare[0] in "AI" and rest[:1].islower() and not _ASIDE.match(rest):
             return None
@@ -135,6 +134,14 @@ class Offered:
     def _letter(self, match: re.Match[str]) -> int | None:
         index = LETTERS.index(next(group for group in match.groups() if group).upper())
         return self.keys.index(self.keys[index]) if index < len(self.keys) else None
+
+    def _said(self, text: str, low: str, start: int) -> tuple[int, int] | None:
+        """The option whose text follows a letter; a dash between them may be its minus sign."""
+        return self._text_at(low, _skip(_SPACE, low, start)) or self._text_at(low, _skip(_AFTER_LETTER, text, start))
+
+    def _begins(self, letter: int, low: str, start: int) -> bool:
+        """Whether the rest of a text that was cut off is the beginning of the letter's option."""
+        return self.keys[letter].startswith(low[_skip(_AFTER_LETTER, low, start) :])
 
     def _text_at(self, low: str, start: int) -> tuple[int, int] | None:
         """The option whose text begins at `start`, an article tolerated, and where it ends."""

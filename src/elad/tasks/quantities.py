@@ -49,6 +49,7 @@ _NUMBER = re.compile(
       | (?P<plain>(?:\d{1,3}(?:,\d{2,3}){0,8},\d{3}|\d{1,30}(?!\d))(?:\.\d{1,30}(?!\d))?|\.\d{1,30}(?!\d))
         (?:e(?P<power>[-+]?\d{1,2})\b)?
     )
+    (?![ ]?\^)
     (?:[ ](?P<scale>thousand|million|billion|trillion)\b)?
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -64,10 +65,13 @@ _ASIDE = re.compile(
     r"|more|each|every|not)\b",
     re.IGNORECASE,
 )
+_REASON = re.compile(r"[(;]|\b(?:because|since|as|which|where|so|if|when|with)\b", re.IGNORECASE)
 _JOINED = re.compile(r"[,;]\s|\b(?:and|or)\b", re.IGNORECASE)
 _EXPRESSION = re.compile(r"[$\s]*((?:\\(?:sqrt|pi|[dt]?frac)|[\d\s.+*/^(){}-])+?)[$\s.]*")
 _OPERATOR = re.compile(r"\\|\^|[*+]|\d\s*[/-]\s+|\s[/-]\s*\(|\)\s*[/(-]|\d\(")
 _POWER = re.compile(r"\^(?!\{?-?\d{1,2}(?![\d.])\}?)|\^.*\^")
+_PRODUCT = re.compile(r"(?<=[\d)}])\s*\(")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _OPEN_END = re.compile(r"[\d,/=+*$(-]\s*$")
 
 
@@ -103,7 +107,7 @@ def plain(value: Fraction) -> str:
 
 
 def same(first: Fraction, second: Fraction) -> bool:
-    """Whether two values differ by no more than the tolerance, or by nothing that `plain` shows."""
+    """Whether two values differ by no more than the tolerance."""
     return abs(first - second) <= TOLERANCE
 
 
@@ -163,22 +167,23 @@ def stated(body: str, *, cut: bool = False) -> tuple[Fraction | None, ParseOutco
 
 
 def _after_equals(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
+    """The last value of "x = 3 + 4 = 7"; a reason that holds an equation does not count."""
+    reason = _REASON.search(sentence)
+    head = sentence[: reason.start()] if reason else sentence
+    if "=" not in head and every(head):
+        return _plainly(head)
     if len(every(sentence)) > 1 and _JOINED.search(sentence[: sentence.rindex("=")]):
-        aside = _ASIDE.search(sentence)
-        head = sentence[: aside.start()] if aside else sentence
-        return _plainly(head) if "=" not in head else (None, ParseOutcome.AMBIGUOUS)
-    aside = _ASIDE.search(sentence)
-    if aside and aside.start() < sentence.index("=") and every(sentence[: aside.start()]):
-        return _plainly(sentence)
+        return None, ParseOutcome.AMBIGUOUS
     before, _, after = sentence.rpartition("=")
-    outcome = _plainly(after)
-    return outcome if outcome[0] is not None else _plainly(before.rpartition("=")[2])
+    value, outcome = _plainly(after)
+    return _plainly(before.rpartition("=")[2]) if outcome is ParseOutcome.NO_CONCLUSION else (value, outcome)
 
 
 def _plainly(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
-    value = expression(sentence)
-    if value is not None:
-        return value, ParseOutcome.PARSED
+    expression = _expression(sentence)
+    if expression is not None:
+        value = _evaluate(expression)
+        return value, ParseOutcome.NO_CONCLUSION if value is None else ParseOutcome.PARSED
     values = every(sentence)
     if not values:
         return _in_words(sentence)
@@ -195,7 +200,8 @@ def _plainly(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
 def _in_words(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
     """As `_plainly`, for "twelve apples": the first word must be a number."""
     words = _LEAD.sub("", sentence, count=1).split()[:6]
-    if not words or not numbers_in_words(words[0]):
+    digits = any(map(str.isdigit, sentence))  # "9^9^9", which is no number here
+    if not words or digits or not numbers_in_words(words[0]) or words[1:2] == ["of"]:
         return None, ParseOutcome.NO_CONCLUSION
     text = " ".join(words)
     aside = _ASIDE.search(text)
@@ -205,12 +211,10 @@ def _in_words(sentence: str) -> tuple[Fraction | None, ParseOutcome]:
     return None, ParseOutcome.AMBIGUOUS
 
 
-def expression(text: str) -> Fraction | None:
-    r"""The value of a text that is one expression of numbers ("3 * (4 + 2)", "2\sqrt{3}"), or None."""
-    whole = _EXPRESSION.fullmatch(text) if len(text) <= 80 else None
-    if not whole or not _OPERATOR.search(whole[1]) or _POWER.search(whole[1]):
-        return None
-    return _evaluate(whole[1].strip().replace("*", r"\times "))
+def _expression(text: str) -> str | None:
+    r"""The expression of numbers that a text is as a whole ("3 * (4 + 2)", "2\sqrt{3}"), or None."""
+    whole = _EXPRESSION.fullmatch(_THOUSANDS.sub("", text)) if len(text) <= 80 else None
+    return whole[1].strip() if whole and _OPERATOR.search(whole[1]) else None
 
 
 _lock = threading.Lock()
@@ -218,14 +222,19 @@ _lock = threading.Lock()
 
 @cache
 def _math_verify() -> tuple[Any, Any]:
-    # A timeout needs signals, and so the main thread; the bounds of `expression` stand in for it,
+    # A timeout needs signals, and so the main thread; the bounds on expressions stand in for it,
     # and the library's remark on that is silenced.
     logging.getLogger("math_verify.parser").setLevel(logging.ERROR)
     parser = importlib.import_module("math_verify.parser")
     return parser.parse, [parser.LatexExtractionConfig()]
 
 
-def _evaluate(latex: str) -> Fraction | None:
+def _evaluate(expression: str) -> Fraction | None:
+    """The value of an expression; None where it has none, or where working it out has no bound."""
+    if _POWER.search(expression):
+        return None
+    # The parser would take "2(3)" for a mixed number.
+    latex = _PRODUCT.sub("*(", expression).replace("*", r"\times ")
     with _lock:
         parse, config = _math_verify()
         found = parse(f"${latex}$", extraction_config=config, parsing_timeout=None, fallback_mode="no_fallback")

@@ -16,6 +16,7 @@ from elad.tasks.offered import LETTERS, Offered
 from elad.tasks.sources import Row
 
 FIELDS = "id question context choices answer answer_index rationale prompt completion messages".split()
+_ALWAYS = "id context choices answer answer_index rationale".split()
 _SHORT_ANSWER = 80
 """A completion that does not conclude is an answer when it is one line of at most so many characters."""
 
@@ -33,13 +34,12 @@ class Shaped:
 
     def problem(self) -> tuple[Problem, bool]:
         """The problem, and whether the row names it."""
-        question, answer, rationale, used = self._shape()
+        question, reply, used = self._shape()
         choices = self._choices()
-        answer = self._chosen(answer, choices) if choices else answer
+        answer, rationale = self._answered(reply, choices)
         context = self._text("context")
-        rationale = self._text("rationale") or rationale
         id_ = self._text("id")
-        taken = {self._column(field) for field in used}
+        taken = {self._column(field) for field in (*_ALWAYS, *used)}
         return Problem(
             id=id_ or digest([question, choices, context, answer, rationale]),
             question=question,
@@ -50,27 +50,43 @@ class Shaped:
             metadata={key: value for key, value in self.row.items() if key not in taken},
         ), id_ is not None
 
-    def _shape(self) -> tuple[str, str | None, str | None, list[str]]:
-        """Question, answer, rationale, and the fields that are used up by the problem."""
-        plain = ["id", "context", "choices", "answer_index", "rationale"]
-        if "question" in self.columns or self._has("question"):
-            answer, rationale = self._text("answer"), None
-            if answer is not None and "####" in answer:
-                answer, rationale = solution(answer)
-            return self._required("question"), answer, rationale, [*plain, "question", "answer"]
+    def _shape(self) -> tuple[str, str | None, list[str]]:
+        """Question, worked solution if the shape holds one, and the columns that they use up.
+
+        Lists of messages are not used up: they hold more than the question, and become metadata.
+        """
+        if "question" in self.columns or self._column("question") in self.row:
+            return self._required("question"), None, ["question"]
         if self._has("messages"):
-            question, reply = self._turns("messages")
-            return question, *solution(reply), plain
-        if self._has("prompt"):
-            prompt = self.row[self._column("prompt")]
-            question = self._required("prompt") if isinstance(prompt, str) else self._turns("prompt")[0]
-            reply = self.row.get(self._column("completion"))
-            text = (
-                self._text("completion") if isinstance(reply, str) else self._turns("completion")[1] if reply else None
-            )
-            used = [name for name, value in (("prompt", prompt), ("completion", reply)) if isinstance(value, str)]
-            return question, *solution(text), [*plain, *used]
-        raise DataError(f"{self.where}: no column 'question'; {nearest('question', self.row)}")
+            return *self._turns("messages"), []
+        if not self._has("prompt"):
+            raise DataError(f"{self.where}: no column 'question'; {nearest('question', self.row)}")
+        used = [field for field in ("prompt", "completion") if isinstance(self.row.get(self._column(field)), str)]
+        question = self._required("prompt") if "prompt" in used else self._turns("prompt")[0]
+        if "completion" in used or not self._has("completion"):
+            return question, self._text("completion"), used
+        return question, self._turns("completion")[1], used
+
+    def _answered(self, reply: str | None, choices: tuple[str, ...] | None) -> Solution:
+        """Answer and rationale: columns of their own come before what a worked solution holds."""
+        own = self._text("answer")
+        if own is not None and "####" in own and not choices:
+            own, reply = None, own
+        answer, rationale = solution(reply)
+        answer = self._chosen(own, choices) or self._concluded(answer, choices) if choices else own or answer
+        return answer, self._text("rationale") or rationale
+
+    def _concluded(self, answer: str | None, choices: tuple[str, ...]) -> str | None:
+        """The choice that the conclusion of a worked solution names."""
+        if answer is None:
+            return None
+        index, _ = Offered.of(choices).read(answer)
+        if index is None:
+            raise self._no_choice(answer, choices)
+        return choices[index]
+
+    def _no_choice(self, answer: str, choices: tuple[str, ...]) -> DataError:
+        return DataError(f"{self.where}: answer {answer[:80]!r} is not among the choices; {nearest(answer, choices)}")
 
     def _column(self, field: str) -> str:
         return self.columns.get(field, field)
@@ -126,20 +142,19 @@ class Shaped:
         by_index = self._by_index(choices)
         if answer is None:
             return by_index
-        offered = Offered.of(choices)
-        if answer in choices:
-            index: int | None = choices.index(answer)
-        else:
-            letter = answer.strip("(). ").upper()
-            by_letter = LETTERS.index(letter) if len(letter) == 1 and letter in LETTERS[: len(choices)] else None
-            index = offered.index(answer)
-            index = by_letter if index is None else index
-        if index is None:
-            raise DataError(
-                f"{self.where}: answer {answer[:80]!r} is not among the choices; {nearest(answer, choices)}"
-            )
-        if by_index is not None and offered.index(by_index) != offered.index(choices[index]):
+        chosen = answer if answer in choices else self._named(answer, choices)
+        if by_index not in (None, chosen):
             raise DataError(f"{self.where}: answer {answer[:80]!r} is not the choice that answer_index names")
+        return chosen
+
+    def _named(self, answer: str, choices: tuple[str, ...]) -> str:
+        """The choice that an answer is but for its case or spacing, or else the one with that letter."""
+        index = Offered.of(choices).index(answer)
+        letter = answer.strip("(). ").upper()
+        if index is None and len(letter) == 1 and letter in LETTERS[: len(choices)]:
+            index = LETTERS.index(letter)
+        if index is None:
+            raise self._no_choice(answer, choices)
         return choices[index]
 
     def _by_index(self, choices: tuple[str, ...]) -> str | None:

@@ -14,7 +14,7 @@ __all__ = ["Text"]
 _MOST_WORDS = 20
 _QUOTED = re.compile(r"[\"“”]([^\"“”\n]{1,200})[\"“”]")
 _LATEX = re.compile(r"\\(?:text|mathrm|boxed)\{([^{}]{0,200})\}")
-_MARKDOWN = re.compile(r"\*\*|__|`")
+_MARKS = re.compile(r"\*\*|__|[`\"“”]")
 _ARTICLE = re.compile(r"^(?:the|an?) (?=\w)")
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»…"
 
@@ -23,8 +23,8 @@ _EDGES = string.punctuation + string.whitespace + "“”‘’«»…"
 class Text:
     """Short free answers, equal when their normalised texts are.
 
-    Normalised: case folded, white space collapsed, markdown, quotes and punctuation around it and
-    an article before it dropped; the normalised text is the canonical form. More than twenty words
+    Normalised: case folded, white space collapsed, markdown and double quotes dropped, and so are
+    punctuation around it and an article before it; the normalised text is the canonical form. More than twenty words
     after the cue are no short answer.
     """
 
@@ -40,7 +40,7 @@ class Text:
 
     def conclusion(self, problem: Problem, answer: str) -> str:
         """For example "The answer is yajc."; quoted where a full stop within would cut it short."""
-        said = _QUOTED.sub(r"\1", " ".join(answer.split())).replace('"', "")
+        said = " ".join(_MARKS.sub("", answer).split())
         inner = f"{said}."
         return f'{self.cue} "{said}".' if conclusions.sentence_end(inner) < len(said) else f"{self.cue} {inner}"
 
@@ -69,7 +69,7 @@ def normalise(text: str) -> str:
     >>> normalise('  The "Eiffel  Tower". ')
     'eiffel tower'
     """
-    folded = " ".join(_MARKDOWN.sub("", _LATEX.sub(r"\1", text)).casefold().split())
+    folded = " ".join(_MARKS.sub("", _LATEX.sub(r"\1", text)).casefold().split())
     bare = folded.strip(_EDGES)
     return _ARTICLE.sub("", bare) if bare else folded
 

@@ -93,9 +93,7 @@ class Endpoint:
     def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
         stopped = threading.Event()
         try:
-            yield from in_flight(
-                lambda request: Call(self, request, stopped).reply(), requests, self.link.concurrency
-            )
+            yield from in_flight(lambda request: Call(self, request, stopped).reply(), requests, self.link.concurrency)
         finally:
             stopped.set()
 

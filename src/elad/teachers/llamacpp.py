@@ -84,9 +84,7 @@ def serve(
     try:
         return xllamacpp.Server(params)
     except RuntimeError:
-        raise ConfigError(
-            f"teacher.model: llama.cpp cannot run {path}; is it a complete GGUF file?"
-        ) from None
+        raise ConfigError(f"teacher.model: llama.cpp cannot run {path}; is it a complete GGUF file?") from None
 
 
 class _Served:

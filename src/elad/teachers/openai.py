@@ -49,9 +49,7 @@ class OpenAI:
 
         key = os.environ.get(self.api_key_env, "").strip()
         if not key and not _is_local(self.base_url):
-            raise ConfigError(
-                f"teacher.api_key_env: set {self.api_key_env}, the key for {public_url(self.base_url)}"
-            )
+            raise ConfigError(f"teacher.api_key_env: set {self.api_key_env}, the key for {public_url(self.base_url)}")
         if not (key.isascii() and all(" " < c <= "~" for c in key)):
             raise ConfigError(f"teacher.api_key_env: {self.api_key_env} holds characters that no key has")
         link = Link(

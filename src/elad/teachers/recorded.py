@@ -33,7 +33,7 @@ class Recorded:
     It can solve and answer, not judge. Of several fitting rationales the request's seed takes one:
     seeds 0, 1, 2 take the first, second and third. Where the rationale's answer could not be read when it was
     recorded, the solution comes without a conclusion. What the teacher read is unknown: tokens out
-    are estimated as UTF-8 bytes / 4, tokens in are 0.
+    are estimated as UTF-8 bytes / 3, tokens in are 0.
     """
 
     name: str | None = None

@@ -54,7 +54,7 @@ class Intra:
     def _texts(self, chain: Chain) -> list[str]:
         if self.kind == "prefix":
             return [chain.prefix(place) for place in range(len(chain.steps))]
-        concluded = bool(chain.steps) and is_conclusion(chain.steps[-1].text)
+        concluded = is_conclusion(chain.steps[-1].text)
         end = chain.steps[-1].start if concluded else len(chain.text)
         return [chain.text[: step.start] + chain.text[step.end : end] for step in chain.steps]
 

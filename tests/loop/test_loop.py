@@ -1,0 +1,158 @@
+"""The whole loop on fakes: what it buys, what it keeps, when it stops."""
+
+from pathlib import Path
+
+import pytest
+from loop_kit import experiment, history, problems
+
+from elad.errors import ConfigError, DataError, RefusedError, RunFolderError
+from elad.experiment import Data
+from elad.ledger.events import Kind, Ledger, is_held
+from elad.loop import run
+from elad.report.status import status
+
+
+def test_the_student_gets_better_and_every_round_is_told(tmp_path: Path) -> None:
+    rounds = run(experiment("rounds.count=3", student={"engine": "fake", "skill": 0.5}), tmp_path)
+    assert [turn.round for turn in rounds] == [0, 1, 2, 3]
+    assert [len(turn.picks) for turn in rounds] == [0, 8, 8, 8]
+    assert rounds[-1].accuracy > rounds[0].accuracy
+    assert rounds[-1].charge.calls > 0
+    assert rounds[2].examples == 4 + sum(sum(turn.revisions.values()) for turn in rounds)
+
+
+def test_no_question_is_bought_twice(tmp_path: Path) -> None:
+    rounds = run(experiment("rounds.count=4"), tmp_path)
+    picked = [pick for turn in rounds for pick in turn.picks]
+    assert len(picked) == len(set(picked)) == 30
+
+
+def test_an_empty_pool_ends_the_run_normally(tmp_path: Path) -> None:
+    rounds = run(experiment("rounds.count=9"), tmp_path)
+    assert len(rounds[-1].picks) == 6
+    assert len(rounds) == 5
+    assert status(tmp_path)["state"] == "finished"
+
+
+def test_running_a_finished_run_again_changes_nothing(tmp_path: Path) -> None:
+    first = run(experiment(), tmp_path)
+    before = history(tmp_path)
+    again = run(experiment(), tmp_path)
+    assert again == first
+    assert history(tmp_path) == before
+
+
+def test_more_rounds_go_on_from_the_ones_that_are_done(tmp_path: Path) -> None:
+    run(experiment("rounds.count=1"), tmp_path / "a")
+    run(experiment("rounds.count=2"), tmp_path / "a")
+    run(experiment("rounds.count=2"), tmp_path / "b")
+    assert history(tmp_path / "a") == history(tmp_path / "b")
+
+
+def test_another_configuration_is_refused_and_told(tmp_path: Path) -> None:
+    run(experiment(), tmp_path)
+    with pytest.raises(RunFolderError, match=r"seed: 0 -> 5"):
+        run(experiment("seed=5"), tmp_path)
+
+
+def test_other_data_are_refused(tmp_path: Path) -> None:
+    run(experiment(), tmp_path)
+    other = Data(pool=problems(30, 9, "p"), heldout=problems(12, 2, "h"), warmup=problems(4, 3, "w"))
+    with pytest.raises(RunFolderError, match=r"data\.pool"):
+        run(experiment(data=other), tmp_path)
+
+
+def test_a_second_writer_is_refused_by_name(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True):
+        assert is_held(tmp_path)
+        with pytest.raises(RunFolderError, match=r"in use by process \d+"):
+            run(experiment(), tmp_path)
+    assert not is_held(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        ("budget.questions=5", "questions: 5"),
+        ("budget.calls=9", "calls: 9"),
+        ("budget.seconds=0", "seconds: 0"),
+    ],
+)
+def test_a_cap_ends_the_run_normally_and_holds(tmp_path: Path, budget: str, reason: str) -> None:
+    run(experiment(budget), tmp_path)
+    told = status(tmp_path)
+    assert told["state"] == "finished"
+    assert reason in told["reason"]
+    assert told["spent"]["calls"] <= 9 or "calls" not in budget
+    assert told["rounds"][-1]["questions"] <= 8
+
+
+def test_a_larger_cap_takes_up_what_the_smaller_one_left(tmp_path: Path) -> None:
+    run(experiment("budget.calls=6"), tmp_path / "a")
+    run(experiment(), tmp_path / "a")
+    run(experiment(), tmp_path / "b")
+    resumed, whole = history(tmp_path / "a"), history(tmp_path / "b")
+    bought = {key: value for key, value in whole.items() if key.startswith(("pick", "reply", "revision"))}
+    assert bought.items() <= resumed.items()
+
+
+def test_the_random_selector_scores_nothing(tmp_path: Path) -> None:
+    run(experiment(selector={"kind": "random"}), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert next(ledger.events(Kind.SCORE), None) is None
+        assert sum(1 for _ in ledger.events(Kind.PICK)) == 16
+
+
+def test_a_student_may_go_on_from_the_repaired_step(tmp_path: Path) -> None:
+    reviser = {"kind": "first_error", "judge": "direct", "continue": "student"}
+    run(experiment(reviser=reviser), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert next(ledger.events(Kind.CONTINUATION), None) is not None
+        outcomes = {event.payload["outcome"] for event in ledger.events(Kind.REVISION)}
+    assert "repaired" in outcomes
+
+
+def test_warm_start_trains_the_last_student_on_the_new_rows(tmp_path: Path) -> None:
+    run(experiment("training.warm_start=true"), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        sizes = [event.payload["examples"] for event in ledger.events(Kind.TRAINING)]
+    assert sizes[0] == 4
+    assert all(size <= 8 for size in sizes[1:])
+
+
+def test_a_teacher_that_cannot_do_it_is_refused_before_anything_is_drafted(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"recorded.*serves"):
+        run(experiment(teacher={"kind": "recorded"}), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert next(ledger.events(Kind.DRAFT), None) is None
+
+
+def test_pool_and_held_out_may_not_share_a_question(tmp_path: Path) -> None:
+    shared = problems(5, 1, "p")
+    with pytest.raises(DataError):
+        run(experiment(data=Data(pool=shared, heldout=shared)), tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_held_out_questions_need_answers(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    blank = tuple(replace(problem, answer=None) for problem in problems(3, 5, "h"))
+    with pytest.raises(DataError, match="no answer"):
+        run(experiment(data=Data(pool=problems(5, 1, "p"), heldout=blank)), tmp_path)
+
+
+def test_control_shares_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"control\.share"):
+        experiment("control.share=0.2")
+
+
+@pytest.mark.parametrize("fault", ["empty", "truncated", "failed", "refused"])
+def test_faults_of_the_teacher_are_outcomes_and_never_trained_on(tmp_path: Path, fault: str) -> None:
+    run(experiment(teacher={"kind": "fake", "faults": {fault: 1.0}}), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        revisions = [event.payload for event in ledger.events(Kind.REVISION)]
+        trained = [event.payload["examples"] for event in ledger.events(Kind.TRAINING)]
+    assert len(revisions) == 16
+    assert all(revision["after"] is None for revision in revisions)
+    assert set(trained) == {4}

@@ -1,0 +1,85 @@
+"""Killed anywhere, a run goes on and ends as if nothing had happened."""
+
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+from loop_kit import experiment, history
+
+from elad.ledger.events import Kind, Ledger
+from elad.loop import run
+from elad.report.status import status
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from loop_kit import experiment
+from elad.ledger.events import Ledger
+from elad.loop import run
+
+left, before_commit = int(sys.argv[2]), sys.argv[3] == "before"
+append = Ledger.append
+
+def dying_append(self, kind, items, *, round):
+    global left
+    left -= 1
+    if left == 0 and before_commit:
+        os.kill(os.getpid(), signal.SIGKILL)
+    append(self, kind, items, round=round)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Ledger.append = dying_append
+run(experiment(), Path(sys.argv[1]))
+"""
+
+
+def killed(folder: Path, appends: int, when: str) -> bool:
+    """Runs in a process of its own that kills itself at an append; whether it came to that."""
+    arguments = [sys.executable, "-c", KILLED_AT, str(folder), str(appends), when]
+    done = subprocess.run(arguments, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, -9), done.stderr
+    return done.returncode == -9
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    run(experiment(), folder)
+    return folder
+
+
+def appends_of(folder: Path) -> int:
+    with Ledger(folder, write=False) as ledger:
+        return len({event.at for event in ledger.events()})
+
+
+def test_killed_at_ten_moments_the_ledger_is_the_same(whole: Path, tmp_path: Path) -> None:
+    rng = Random(0)
+    total = appends_of(whole)
+    for moment in range(10):
+        folder = tmp_path / str(moment)
+        at = rng.randint(1, total - 1)
+        assert killed(folder, at, rng.choice(["before", "after"]))
+        assert not (folder / "ledger.sqlite").exists() or status(folder)["state"] == "stopped"
+        run(experiment(), folder)
+        assert history(folder) == history(whole)
+        assert no_request_is_answered_twice(folder)
+
+
+def test_killed_again_and_again_in_one_folder(whole: Path, tmp_path: Path) -> None:
+    kills = 0
+    while killed(tmp_path, 7, "after"):
+        kills += 1
+        assert kills < 100
+    assert kills > 3
+    assert history(tmp_path) == history(whole)
+
+
+def no_request_is_answered_twice(folder: Path) -> bool:
+    with Ledger(folder, write=False) as ledger:
+        asked = [event.key for event in ledger.events(Kind.REQUEST)]
+        told = [event.key for event in ledger.events(Kind.REPLY)]
+    return len(set(asked)) == len(asked) and sorted(asked) == sorted(told)
