@@ -65,7 +65,7 @@ TRUE = [
     r"2\frac{1}{2} \cdot 2 = 5",
     r"20 \(\times\) \$2.00 = \$40.00",
     r"5 \text{ apples} \times 3 = \boxed{15}",
-    r"\left(3 + 4\right) \div 7 = 1",
+    r"7 \div \left(3 + 4\right) = 1",
 ]
 FALSE = [
     "5 + 3 = 9",
@@ -149,7 +149,8 @@ class Tree:
         if not self.parts:
             return self.digits + style.unit
         left, right = (f"({part.shown(style)})" if part.parts else part.shown(style) for part in self.parts)
-        return f"{left}{style.space}{style.signs[self.sign]}{style.space}{right}"
+        space = " " if style.unit else style.space
+        return f"{left}{space}{style.signs[self.sign]}{space}{right}"
 
 
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
@@ -236,14 +237,14 @@ def test_a_chain_holds_when_all_neighbours_do(first: Tree, second: Tree, style: 
 
 @pytest.mark.parametrize("text", TRUE)
 def test_true_claims(text: str) -> None:
-    for sentence in (text, f"We see that {text}.", f"- {text}\n", f"({text})", f"Total = {text}, so 5."):
+    for sentence in (text, f"We see that {text}.", f"1) {text}\n", f"({text})", f"Total = {text}, so 5."):
         (claim,) = claims(sentence)
         assert (claim.text, claim.holds) == (text, True)
 
 
 @pytest.mark.parametrize("text", FALSE)
 def test_false_claims(text: str) -> None:
-    for sentence in (text, f"We see that {text}.", f"- {text}\n", f"Total = {text}, so 5."):
+    for sentence in (text, f"We see that {text}.", f"1) {text}\n", f"Total = {text}, so 5."):
         (claim,) = claims(sentence)
         assert (claim.text, claim.holds) == (text, False)
 
@@ -305,12 +306,12 @@ def test_what_passes_the_bounds_is_not_worked_out(text: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["(", "1+", "9", "2^", "1 = ", "1+1=2 ", "\n", "\\text{", "<<", "1(", "(1+", "5 a ", "/a", "1/a", "$ ", "hundred ", "-"],
+    ["(", "1+", "9", "2^", "1 = ", "1+1=2. ", "\n", "\\text{", "<<", "1(", "(1+", "5 a ", "/a", "1/a", "hundred ", "-"],
 )  # fmt: skip
 def test_hostile_texts_are_read_in_linear_time(unit: str) -> None:
     # What is not linear in the text does not come back from a text of this size.
     text = unit * (60_000 // len(unit))
-    assert len(claims(text)) == (10_000 if unit == "1+1=2 " else 0)
+    assert len(claims(text)) == (len(text) // 7 if unit == "1+1=2. " else 0)
     assert len(numbers(text)) <= len(text)
 
 

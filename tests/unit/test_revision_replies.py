@@ -84,9 +84,7 @@ def test_hostile_punctuation_never_raises(text: str) -> None:
 
 
 def test_one_step() -> None:
-    assert read(one(True), step_judgement, QUESTION) == StepJudgement(
-        correct=True, corrected="", reason="because"
-    )
+    assert read(one(True), step_judgement, QUESTION) == StepJudgement(correct=True, corrected="", reason="because")
     assert read('{"correct": "yes"}', step_judgement, QUESTION) is Unreadable.WRONG_KEYS
     assert read('{"correct": 1}', step_judgement, QUESTION) is Unreadable.WRONG_KEYS
 

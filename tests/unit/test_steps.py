@@ -41,9 +41,9 @@ REASONING = [
     "The solution is 5% acid.",
 ]
 FRAGMENTS = [
-    *("He has 3.5 kg", "Mr. Smith", "5 ft. tall", "e.g. this", "No. 5", "at 5 p.m.", "J. K. Rowling", "2)", "1.", "3 + 4 = 7"),
-    *(". ", "! ", "? ", "... ", ", ", "\n", "\n\n", "\r\n", " ", "\t", "。", "Step 2:", "So ", "the answer is ", "The answer is 5"),
-    *("#### 5", "Answer:", "\\boxed{5}", "**", "- ", "(", ")", "“Yes.”", "x", "Then she left"),
+    *("He has 3.5 kg", "Mr. Smith", "5 ft. tall", "e.g. this", "No. 5", "at 5 p.m.", "J. K. Rowling", "3 + 4 = 7"),
+    *(". ", "! ", "? ", "... ", ", ", "\n", "\n\n", "\r\n", " ", "\t", "。", "1.", "2)", "Step 2:", "- ", "**"),
+    *("(", ")", "So ", "the answer is ", "The answer is 5", "#### 5", "Answer:", "\\boxed{5}", "“Yes.”", "Then we left"),
 ]  # fmt: skip
 chains = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join)
 
@@ -125,10 +125,10 @@ def test_the_surplus_goes_into_the_last_step_before_the_conclusion() -> None:
         ['He said "stop!" and left. ', 'She said "go." ', "They went."],
         ["1. Add 3 and 4.\n", "2) Take 5.\n", "- and go on"],
         ["Step 1: add 3 + 4 = 7 ", "Step 2: take 5 ", "Step 3: 2"],
-        ["Step 1:\nVicki - i\n", "Step 2:\n", "the end"][:1] + ["Step 2:\nthe end"],
+        ["Step 1:\nVicki - i\n", "Step 2:\nthe end"],
         ["There are 30 pennies.", "Total pennies are 30."],
-        ["One line\n\n", "  and another\r\n", "and a third. ", "It has two.\n"],
-        ["We have\n\\[\n", "x = 5\n\\]\n", "so it goes"][:1] + ["x = 5\n\\]\n", "so it goes"],
+        ["One line\n\n  ", "and another\r\n", "and a third. ", "It has two.\n"],
+        ["We have\n\\[\n", "x = 5\n\\]\n", "so it goes"],
         ["   \n He runs. ", "She runs."],
         ["有三个苹果。", "再加两个。"],
         ["5 + 3 = 8, ", "so the answer is 8."],
@@ -169,7 +169,7 @@ def test_no_room_for_a_step_is_refused(most: int) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    [".", ". ", "a. ", ".)", " ", "\n", "So ", "the answer ", "*", "\\boxed{", "Step 1: ", "A. B. ", "#### ", "。", "(1) "],
+    [".", ". ", "a. ", ".)", " ", "\n", "So ", "the answer ", "*", "\\boxed{", "Step 1: ", "A. B. ", "#### ", "。"],
 )  # fmt: skip
 def test_hostile_texts_are_split_in_linear_time(unit: str) -> None:
     # What is not linear in the text does not come back from a text of this size.

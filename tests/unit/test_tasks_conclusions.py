@@ -87,7 +87,9 @@ def test_only_the_end_of_a_text_is_read() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["The answer is", " 5", ".", "\n", "\\boxed{", "}", "####", " ", "answer:", "**", "x"])))
+@given(
+    st.lists(st.sampled_from(["The answer is", " 5", ".", "\n", "\\boxed{", "}", "####", " ", "answer:", "**", "x"]))
+)
 def test_every_text_has_conclusions_within_it(parts: list[str]) -> None:
     text = "".join(parts)
     for found in conclusions.find(text):

@@ -60,6 +60,7 @@ def test_a_long_gold_decimal_is_concluded_in_short() -> None:
         ("The answer is 25 or 26.", True, ParseOutcome.AMBIGUOUS, False, False),
         ("I'm sorry, I cannot say 26.", True, ParseOutcome.REFUSED, False, False),
         ("The answer is 2", False, ParseOutcome.TRUNCATED, False, False),
+        ("The answer is", False, ParseOutcome.TRUNCATED, False, False),
         ("", True, ParseOutcome.NO_CONCLUSION, False, False),
     ],
 )

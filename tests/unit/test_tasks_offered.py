@@ -121,8 +121,10 @@ def test_the_option_named_last(text: str, named: int | None) -> None:
     assert Offered.of(WATER).named_last(text) == named
 
 
-texts = st.text(alphabet="abcdeABCDE 0123.-/%$", min_size=1, max_size=12).map(str.strip).filter(
-    lambda text: any(c.isalnum() for c in text)
+texts = (
+    st.text(alphabet="abcdeABCDE 0123.-/%$", min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(lambda text: any(c.isalnum() for c in text))
 )
 
 

@@ -71,6 +71,7 @@ def test_reads_the_number_that_is_stated(body: str, value: str) -> None:
         ("x = 3, y = 4", ParseOutcome.AMBIGUOUS),
         ("11/22/2024", ParseOutcome.AMBIGUOUS),
         ("3:30", ParseOutcome.AMBIGUOUS),
+        ("five or six", ParseOutcome.AMBIGUOUS),
         ("blue.", ParseOutcome.NO_CONCLUSION),
         ("", ParseOutcome.NO_CONCLUSION),
         ("1/0", ParseOutcome.NO_CONCLUSION),
@@ -163,9 +164,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 def test_expressions_are_read_outside_the_main_thread() -> None:
     found: list[Fraction | None] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(quantities.stated(r"2\sqrt{4} + 1")[0])) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(quantities.stated(r"2\sqrt{4} + 1")[0])) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

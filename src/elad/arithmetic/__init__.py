@@ -107,7 +107,7 @@ def _arithmetic(sides: list[Side]) -> list[Side]:
     if _holds(sides):
         return sides
     first = sides[0].sum.result
-    if first.share and sides[0].worded and first.value is not None and first.value < 1:
+    if first.share and sides[0].sum.worded and first.value is not None and first.value < 1:
         return []
     units = frozenset[str]().union(*(side.sum.units for side in sides))
     families = [_FAMILIES[unit] for unit in units if unit in _FAMILIES]

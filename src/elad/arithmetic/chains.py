@@ -29,7 +29,7 @@ class Side:
 
     @property
     def worded(self) -> bool:
-        """Words stand right before it, or unit words behind its numbers."""
+        """A word stands right before it, or unit words behind its numbers."""
         return self.sum.worded or self.before.kind in ("word", "text")
 
 
@@ -75,7 +75,8 @@ class Chains:
             side = self._side(rough=rough)
         except UnreadableError:
             cursor.at = begin
-            self._pass_unknown()
+            if not relation[0].isalpha():
+                self._pass_unknown()
             return None
         if left.lone and side.lone:
             # "12 apples = 24 dollars": no arithmetic; what follows may be.
@@ -91,7 +92,8 @@ class Chains:
         call = token.kind == "open" and (before.kind == "close" or (token.tight and before.kind == "word"))
         if token.kind in ("number", "share", "frac", "open") and not call:
             return True
-        if token.kind == "minus" and fresh and follows.start == token.end:
+        sign = token.kind == "minus" and follows.start == token.end
+        if sign and (fresh or before.kind == "open" or (before.kind == "word" and not token.tight)):
             return True
         bullet = fresh and token.kind in ("plus", "minus", "times", "other")
         variable = token.kind == "word" and len(token.word) == 1 and token.word not in "ai"

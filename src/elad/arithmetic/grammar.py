@@ -108,9 +108,9 @@ class Sums:
         if token.kind == "open":
             return self._operators > 0 and inside.kind != "word"
         return (
-            token.kind in ("number", "frac")
+            token.kind in ("number", "frac", "odd")
             or token.word == "\\"
-            or (token.tight and token.kind in ("odd", "other", "word"))
+            or (token.tight and token.kind in ("other", "word"))
         )
 
     def _sum(self) -> Value:

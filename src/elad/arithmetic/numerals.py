@@ -81,10 +81,18 @@ class _Numerals:
         self._at = 0
 
     def values(self) -> Iterator[Fraction]:
+        """All values, in order."""
         while self._at < len(self._pieces):
-            value = self._digits() if self._word() is None else self._words()
-            if value is not None:
-                yield value
+            piece = self._pieces[self._at]
+            if piece["word"] is not None:
+                value = self._words()
+                yield from () if value is None else (value,)
+            elif piece["over"] and int(piece["over"]) >= int(piece["under"]):
+                self._at += 1
+                yield from (Fraction(piece["over"]), Fraction(piece["under"]))
+            else:
+                value = self._digits()
+                yield from () if value is None else (value,)
 
     def _word(self, ahead: int = 0) -> str | None:
         """The word at, or `ahead` of, where we are; None for anything else."""

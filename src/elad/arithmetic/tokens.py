@@ -16,7 +16,8 @@ _MAX_DIGITS = 40
 _TOKEN = re.compile(
     r"""
     (?P<text>\\(?:text|textbf|textit|mathrm|mbox)\ ?\{(?P<inner>[^{}]{0,200})\})
-  | (?P<break>\\\\|\\[\[\]]|[\r\n](?!\s{0,40}&?=)|=>|->|[→⇒—;"“”‘’]|\\(?:implies|[Rr]ightarrow)(?![A-Za-z]))
+  | (?P<break>(?m:^)\(?\d{1,2}[.)](?=[ \t])|\\\\|\\[\[\]]|[\r\n](?!\s{0,40}&?=)|=>|->|[→⇒—;"“”‘’]
+      |\\(?:implies|[Rr]ightarrow)(?![A-Za-z]))
   | (?P<skip>\s+|\\(?:left|right|boxed|q?quad|displaystyle)(?![A-Za-z])|\\[,!;:\ ()]
       |\\?\$(?!\s?[\d.½¼¾⅓⅔])|(?<![\d)])\*\*+|\*\*+(?![\d(])|&)
   | (?P<odd>\d{1,2}(?P<d>[/-])\d{1,2}(?P=d)\d{4}(?!\d)|\d{4}(?P<y>[/-])\d{1,2}(?P=y)\d{1,2}(?!\d)

@@ -197,9 +197,7 @@ class Case:
         except Ended as end:
             return self.revision(end.outcome, reason=end.reason)
 
-    def revision(
-        self, outcome: RevisionOutcome, *, whole: texts.Whole | None = None, reason: str = ""
-    ) -> Revision:
+    def revision(self, outcome: RevisionOutcome, *, whole: texts.Whole | None = None, reason: str = "") -> Revision:
         """The record of this case; `whole` is what may be trained on, where the outcome allows it."""
         chain, finding = self.candidate.chain, self.finding or Finding(first_error=None, looked=False)
         kept = whole if outcome.trainable else None

@@ -37,9 +37,7 @@ def shown(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repa
     if not edit:
         steps = [step.text for step in draft.chain.steps[: index + 1]]
         given, step = lines(steps[:-1]), steps[-1].strip()
-        edit = yield from case.ask_text(
-            case.request(Purpose.REPAIR, steps, given=given, step=step), steps[:-1]
-        )
+        edit = yield from case.ask_text(case.request(Purpose.REPAIR, steps, given=given, step=step), steps[:-1])
     if not edit:
         raise Ended(RevisionOutcome.UNREADABLE, "the corrected step could not be read")
     return Repair(edit="\n".join(edit), rest=())

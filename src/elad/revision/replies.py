@@ -127,7 +127,7 @@ def _one(objects: list[Fields], reader: Reader[T], question: str) -> T | Unreada
     value, fields = values[0]
     if any(other != value for other, _ in values):
         return Unreadable.SEVERAL
-    if foreign(" ".join(word for word in fields.values() if isinstance(word, str)), question):
+    if any(isinstance(word, str) and foreign(word, question) for word in fields.values()):
         return Unreadable.FOREIGN
     return value
 

@@ -33,13 +33,17 @@ def clean(text: str, question: str) -> str:
 
 
 def foreign(text: str, question: str) -> bool:
-    """Whether most letters are outside ASCII while most of the question's are not."""
-    return _mostly_other(text) and not _mostly_other(question)
+    """Whether over a quarter of the letters are of another script while the question's are not.
+
+    Latin and Greek count as one script, for names and mathematics. A conclusion in the asked-for
+    words may stand in a text that is foreign otherwise, hence a quarter and not a half.
+    """
+    return _foreign_script(text) and not _foreign_script(question)
 
 
-def _mostly_other(text: str) -> bool:
+def _foreign_script(text: str) -> bool:
     letters = [letter for letter in text if letter.isalpha()]
-    return 2 * sum(not letter.isascii() for letter in letters) > len(letters)
+    return 4 * sum(letter > "\u03ff" for letter in letters) > len(letters)
 
 
 def same(first: str, second: str) -> bool:

@@ -48,7 +48,7 @@ class Conclusion:
     """One place where a text concludes."""
 
     start: int
-    """Where the sentence that holds it begins."""
+    """Where the sentence that holds it begins; where the mark stands for "####"."""
     cue: int
     body: str
     """What follows the cue, up to the end of its line or the next cue."""
@@ -73,7 +73,8 @@ def find(text: str) -> list[Conclusion]:
         if not body and end >= limit and after:
             continue  # "The answer is \boxed{5}": one conclusion, told by two cues
         if (body and not _ENDS_AT_ONCE.match(body)) or (not body and end >= len(text)):
-            found.append(Conclusion(start=_sentence(text, begins), cue=begins, body=body, end=end, asked=asked))
+            start = begins if text[begins] == "#" else _sentence(text, begins)
+            found.append(Conclusion(start=start, cue=begins, body=body, end=end, asked=asked))
         asked, begins = False, None
     return found
 

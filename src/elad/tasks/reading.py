@@ -62,5 +62,9 @@ def refuse_overlap(pool: Sequence[Problem], heldout: Sequence[Problem]) -> None:
 
 def same_question(problem: Problem) -> tuple[str, ...]:
     """A key that two problems share exactly when they ask the same."""
-    parts = [problem.question, problem.context or "", *sorted(problem.choices or ())]
-    return tuple(" ".join(part.casefold().split()) for part in parts)
+    options = sorted(_plain(choice) for choice in problem.choices or ())
+    return (_plain(problem.question), _plain(problem.context or ""), *options)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -24,9 +24,7 @@ class Stepwise:
     def __call__(self, case: Case, draft: Draft) -> Asking[Finding]:
         steps = [step.text for step in draft.chain.steps]
         for i in range(draft.accepted, len(steps)):
-            request = case.request(
-                Purpose.JUDGE_STEP, steps[: i + 1], given=lines(steps[:i]), step=steps[i].strip()
-            )
+            request = case.request(Purpose.JUDGE_STEP, steps[: i + 1], given=lines(steps[:i]), step=steps[i].strip())
             said = yield from case.ask_json(request, replies.step_judgement)
             if not said.correct:
                 return Finding(first_error=i, corrected=said.corrected, reason=said.reason)

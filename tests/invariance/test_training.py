@@ -1,0 +1,91 @@
+"""Pairs of trainings that must agree, and the loss itself against a slow reference."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_model
+import torch
+
+from elad.protocols import Prompt, Training
+from elad.records import Example, Message
+from elad.students.transformers import Transformers
+from elad.training.objectives.sft import Sft
+from elad.training.rows import IGNORED, collate, encode_example
+from elad.training.trainer import step_loss
+
+EIGHT = Training(epochs=2, batch_size=8, micro_batch_size=8, learning_rate=0.01)
+
+
+def examples(count: int) -> list[Example]:
+    """Targets of very different lengths: a mean of means would differ from the mean."""
+    return [
+        Example(
+            problem_id=str(i),
+            messages=(Message(role="user", content=f"{i} + 1?"),),
+            target=f"{i} + 1 = {i + 1}.\n" * (1 + 3 * (i % 2)) + f"The answer is {i + 1}.",
+            source="warmup",
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.save(tmp_path_factory.mktemp("tiny"))
+
+
+def test_eight_rows_at_once_are_eight_accumulated(folder: Path, tmp_path: Path) -> None:
+    start = Transformers(model=str(folder), dtype="float32", lora=None).open()
+    probe = (Prompt(messages=(Message(role="user", content="9 + 1?"),)), "9 + 1 = 10.\nThe answer is 10.")
+    scores, losses = [], []
+    for micro in (8, 4, 1):
+        fit = start.fit(
+            examples(16), Sft(), replace(EIGHT, micro_batch_size=micro), seed=3, folder=tmp_path / str(micro)
+        )
+        scores.append(fit.student.score([probe])[0])
+        losses.append(fit.summary["losses"])
+    assert scores[1] == pytest.approx(scores[0], abs=2e-3)
+    assert scores[2] == pytest.approx(scores[0], abs=2e-3)
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)
+    assert losses[2] == pytest.approx(losses[0], abs=2e-3)
+
+
+def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path) -> None:
+    student = Transformers(model=str(folder), dtype="float32").open()
+    rows = [encode_example(student.tokenizer, one) for one in examples(5)]
+    batch = collate(rows, student.tokenizer.pad_token_id)
+    loss = step_loss(student.model, batch, Sft())
+    total, count = 0.0, 0
+    for row in rows:
+        logits = student.model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
+        for at in range(row.target_start, len(row)):
+            total -= logits[at - 1, row.ids[at]].item()
+            count += 1
+    assert int(loss.count) == count
+    assert loss.total.item() == pytest.approx(total, rel=1e-5)
+
+
+def test_the_end_of_text_carries_loss_though_it_is_the_padding_token(folder: Path) -> None:
+    student = Transformers(model=str(folder), dtype="float32").open()
+    tokenizer = student.tokenizer
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    short, long = (encode_example(tokenizer, one) for one in examples(2))
+    labels = collate([short, long], tokenizer.pad_token_id)["labels"]
+    assert labels[0, len(short) - 1] == tokenizer.eos_token_id
+    assert (labels[0, len(short) :] == IGNORED).all()
+    assert (labels[0, : short.target_start] == IGNORED).all()
+
+
+def test_masked_positions_carry_no_gradient_and_an_empty_mask_has_a_graph() -> None:
+    logits = torch.randn(4, 7, requires_grad=True)
+    targets = torch.tensor([1, 2, 3, 4])
+    mask = torch.tensor([True, False, True, False])
+    loss = Sft()(logits, targets, mask)
+    loss.total.backward()
+    assert logits.grad is not None
+    assert (logits.grad[~mask] == 0).all()
+    assert (logits.grad[mask] != 0).any()
+    empty = Sft()(logits, targets, torch.zeros(4, dtype=torch.bool))
+    assert empty.total.item() == 0
+    empty.total.backward()

@@ -1,0 +1,284 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from revision_kit import Script, candidate, one, queue, shown, whole
+
+from elad.protocols import Prompt
+from elad.records import Purpose, ReplyOutcome, Request, RevisionOutcome, Verdict, from_json, to_json
+from elad.records import Revision as RevisionRecord
+from elad.revision import prompts
+from elad.revision.first_error import FirstError
+
+CHAIN = "Each bag has 4, so 3 x 4 = 12.\nHe eats 2, so 12 + 2 = 14.\nThe answer is 14."
+STEPS = tuple(CHAIN.split("\n"))
+MENDED = "Each bag has 4, so 3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10."
+REST = "12 - 2 = 10.\nThe answer is 10."
+RIGHT, WRONG, UNJUDGED = Verdict.RIGHT, Verdict.WRONG, Verdict.UNJUDGED
+
+Said = str | ReplyOutcome
+
+
+def by_purpose(**said: Said | Callable[[Request], Said]) -> Script:
+    """A teacher that answers each purpose in one way."""
+
+    def say(request: Request) -> Said:
+        reply = said[request.purpose.name.lower()]
+        return reply(request) if callable(reply) else reply
+
+    return Script(say)
+
+
+def set_to(**settings: Any) -> FirstError:
+    return FirstError(**settings)
+
+
+def purposes(script: Script) -> list[Purpose]:
+    return [request.purpose for request in script.requests]
+
+
+def stepwise_at(index: int) -> Callable[[Request], str]:
+    return lambda request: one(len(request.steps) <= index, "12 - 2 = 10.")
+
+
+JUDGES = {
+    "direct": {"judge": whole(1, "12 - 2 = 10.")},
+    "compare": {"solve": "A.\nThe answer is 10.", "compare": whole(1, "12 - 2 = 10.")},
+    "stepwise": {"judge_step": stepwise_at(1)},
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("repair", ["blind", "shown"])
+def test_judge_and_repair_give_one_record(judge: str, repair: str) -> None:
+    script = by_purpose(**JUDGES[judge], **{"continue": lambda r: REST if len(r.steps) == 1 else "The answer is 10."})
+    revision = script.run(set_to(judge=judge, repair=repair), candidate(CHAIN))
+    assert revision.outcome is RevisionOutcome.REPAIRED
+    assert (revision.after, revision.answer, revision.before) == (MENDED, "10", CHAIN)
+    assert revision.verdicts == (RIGHT, WRONG, UNJUDGED)
+    assert (revision.first_error, revision.edit, revision.reason) == (1, "12 - 2 = 10.", "because")
+    assert revision.reviser == f"first_error({judge},{repair},teacher)"
+    assert revision.requests == tuple(r.key for r in script.requests)
+    assert revision.charge.calls == len(script.asked) and revision.charge.money == len(script.asked) / 2
+    assert set(revision.prompt_versions) == {r.prompt_version for r in script.requests}
+    assert from_json(RevisionRecord, to_json(revision)) == revision
+
+
+def test_the_prompts_say_what_the_purposes_promise() -> None:
+    script = by_purpose(judge=whole(1), repair="12 - 2 = 10.", **{"continue": "The answer is 10."})
+    script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    judge, repair, go_on = script.requests
+    assert purposes(script) == [Purpose.JUDGE, Purpose.REPAIR, Purpose.CONTINUE]
+    assert judge.steps == STEPS and f"[1] {STEPS[1]}" in judge.messages[-1].content and judge.schema
+    assert repair.steps == STEPS[:2] and f"<step>\n{STEPS[1]}\n" in repair.messages[-1].content
+    assert go_on.steps == (STEPS[0], "12 - 2 = 10.") and go_on.schema is None
+    assert all(r.sampling.temperature == 0 and r.sampling.max_tokens == 256 for r in script.requests)
+    assert judge.prompt_version == prompts.load("judge").version
+
+
+def test_compare_solves_unseen_and_shows_the_solution() -> None:
+    script = by_purpose(solve="Own way.\nThe answer is 10.", compare=whole(None))
+    script.run(FirstError(judge="compare"), candidate(CHAIN))
+    solve, compare = script.requests
+    assert not any(step in shown(solve) for step in STEPS)
+    assert "<solution>\nOwn way." in compare.messages[-1].content and compare.steps == STEPS
+
+
+def test_compare_needs_a_solution() -> None:
+    script = by_purpose(solve=ReplyOutcome.EMPTY)
+    revision = script.run(FirstError(judge="compare"), candidate(CHAIN))
+    assert (revision.outcome, len(script.asked)) == (RevisionOutcome.UNREADABLE, 1)
+
+
+def test_stepwise_accepts_a_chain_whose_steps_are_all_right() -> None:
+    revision = by_purpose(judge_step=one(True)).run(FirstError(judge="stepwise"), candidate(MENDED))
+    assert (revision.outcome, revision.verdicts) == (RevisionOutcome.ACCEPTED, (RIGHT,) * 3)
+
+
+def test_stepwise_stops_at_the_first_wrong_step() -> None:
+    script = by_purpose(judge_step=stepwise_at(1), **{"continue": REST})
+    script.run(FirstError(judge="stepwise"), candidate(CHAIN))
+    assert [r.steps for r in script.requests] == [STEPS[:1], STEPS[:2], STEPS[:1]]
+
+
+@given(st.integers(0, 5), st.sampled_from(["direct", "stepwise", "compare"]))
+def test_blind_never_shows_the_wrong_step_and_keeps_the_prefix(index: int, judge: str) -> None:
+    text = "\n".join([*(f"Step alpha{i}omega is done." for i in range(5)), "The answer is 99."])
+    of = candidate(text)
+    script = by_purpose(
+        judge=whole(index), compare=whole(index), solve="The answer is 10.", judge_step=stepwise_at(index),
+        **{"continue": REST},
+    )  # fmt: skip
+    revision = script.run(set_to(judge=judge), of)
+    blind = [r for r in script.requests if r.purpose is Purpose.CONTINUE]
+    assert len(blind) == 1 and of.chain.steps[index].text.strip() not in shown(blind[0])
+    assert revision.after is not None and revision.after.startswith(of.chain.prefix(index))
+    assert revision.first_error == index
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (whole(3), RevisionOutcome.BAD_INDEX),
+        (whole(-1), RevisionOutcome.BAD_INDEX),
+        ("no JSON", RevisionOutcome.UNREADABLE),
+        (whole(1, "苹果还剩十个"), RevisionOutcome.UNREADABLE),
+        (ReplyOutcome.EMPTY, RevisionOutcome.UNREADABLE),
+        (ReplyOutcome.TRUNCATED, RevisionOutcome.UNREADABLE),
+        (ReplyOutcome.FAILED, RevisionOutcome.FAILED),
+        (ReplyOutcome.REFUSED, RevisionOutcome.FAILED),
+        (ReplyOutcome.BUDGET, RevisionOutcome.BUDGET),
+        (whole(None), RevisionOutcome.WRONG_END),
+        (whole(1, "he eats 2, so 12 + 2 = 14"), RevisionOutcome.COPIED),
+    ],
+)
+def test_what_a_judge_may_do_wrong(reply: Said, outcome: RevisionOutcome) -> None:
+    script = by_purpose(judge=reply)
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert revision.outcome is outcome and not outcome.trainable
+    assert (revision.after, revision.answer) == (None, None) and revision.reason
+    assert revision.charge.calls == len(revision.requests) == (2 if outcome is RevisionOutcome.UNREADABLE else 1)
+
+
+@pytest.mark.parametrize(
+    ("rest", "outcome"),
+    [
+        ("12 - 2 = 11.\nThe answer is 11.", RevisionOutcome.WRONG_END),
+        ("12 - 2 = 10.\nThat is all.", RevisionOutcome.WRONG_END),
+        (ReplyOutcome.EMPTY, RevisionOutcome.UNREADABLE),
+        ("苹果还剩十个", RevisionOutcome.UNREADABLE),
+        (STEPS[1].upper() + "\nThe answer is 10.", RevisionOutcome.COPIED),
+        (ReplyOutcome.FAILED, RevisionOutcome.FAILED),
+        (ReplyOutcome.BUDGET, RevisionOutcome.BUDGET),
+    ],
+)
+def test_what_a_repair_may_do_wrong(rest: Said, outcome: RevisionOutcome) -> None:
+    script = by_purpose(judge=whole(1), **{"continue": rest})
+    revision = script.run(FirstError(judge="direct"), candidate(CHAIN))
+    assert revision.outcome is outcome and revision.after is None
+    assert (revision.first_error, revision.verdicts) == (1, (RIGHT, WRONG, UNJUDGED))
+
+
+def test_an_unreadable_reply_is_shown_back_once() -> None:
+    script = Script(queue("Well, step 1.", whole(1), REST))
+    revision = script.run(FirstError(judge="direct"), candidate(CHAIN))
+    first, again = script.requests[:2]
+    assert revision.outcome is RevisionOutcome.REPAIRED
+    assert again.messages[: len(first.messages)] == first.messages
+    assert [m.role for m in again.messages[-2:]] == ["assistant", "user"]
+    assert again.messages[-2].content == "Well, step 1." and '"first_error"' in again.messages[-1].content
+    assert (again.purpose, again.steps, again.schema) == (first.purpose, first.steps, first.schema)
+    assert again.key != first.key
+
+
+def test_a_corrected_step_that_is_missing_is_asked_for_and_must_be_readable() -> None:
+    script = by_purpose(judge=whole(1), repair=ReplyOutcome.EMPTY)
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert revision.outcome is RevisionOutcome.UNREADABLE
+    assert purposes(script) == [Purpose.JUDGE, Purpose.REPAIR]
+
+
+def test_a_copied_answer_to_repair_is_copied_and_not_unreadable() -> None:
+    script = by_purpose(judge=whole(1), repair=STEPS[1])
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert revision.outcome is RevisionOutcome.COPIED
+
+
+def test_a_corrected_conclusion_needs_no_more_calls() -> None:
+    script = by_purpose(judge=whole(1, "So the answer is 10"))
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert revision.after == f"{STEPS[0]}\nThe answer is 10." and revision.edit == "The answer is 10."
+    assert len(script.asked) == 1
+
+
+def test_an_accepted_chain_is_kept_as_it_is() -> None:
+    of = candidate(" 3 x 4 = 12\n\n12 - 2 = 10. The answer is 10! ")
+    revision = by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of)
+    assert (revision.outcome, revision.after) == (RevisionOutcome.ACCEPTED, of.chain.text)
+    assert (revision.first_error, revision.edit) == (None, None)
+    assert set(revision.verdicts) == {RIGHT}
+
+
+def test_an_accepted_chain_must_conclude_also_without_gold() -> None:
+    of = candidate("3 x 4 = 12.", None)
+    assert by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of).outcome is RevisionOutcome.WRONG_END
+
+
+def test_a_flagged_chain_at_gold_is_repaired_all_the_same() -> None:
+    of = candidate(CHAIN, "14")
+    script = by_purpose(judge=whole(1), **{"continue": "12 + 2 is 14.\nThe answer is 14."})
+    assert script.run(FirstError(judge="direct"), of).outcome is RevisionOutcome.REPAIRED
+    script = by_purpose(judge=whole(1), **{"continue": REST})
+    assert script.run(FirstError(judge="direct"), of).outcome is RevisionOutcome.WRONG_END
+
+
+@pytest.mark.parametrize("judge", ["direct", "compare", "stepwise"])
+@pytest.mark.parametrize("repair", ["blind", "shown"])
+def test_an_empty_chain_is_written_by_the_teacher_unjudged(judge: str, repair: str) -> None:
+    script = by_purpose(**{"continue": "3 x 4 - 2 = 10.\nThe answer is 10."})
+    revision = script.run(set_to(judge=judge, repair=repair), candidate(""))
+    assert (revision.outcome, revision.first_error, revision.verdicts) == (RevisionOutcome.REPAIRED, 0, ())
+    assert revision.after == "3 x 4 - 2 = 10.\nThe answer is 10." and len(script.asked) == 1
+
+
+def test_the_student_goes_on_from_the_repaired_step() -> None:
+    script = by_purpose(judge=whole(1, "12 - 2 = 10."))
+    script.student = lambda _: "so the answer is 10"
+    revision = script.run(FirstError(judge="direct", repair="shown", continue_="student"), candidate(CHAIN))
+    (prompt,) = [ask for ask in script.asked if isinstance(ask, Prompt)]
+    assert prompt.prefix == f"{STEPS[0]}\n12 - 2 = 10.\n" and prompt.messages[0].role == "user"
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, MENDED)
+    assert revision.charge.calls == 1 and len(revision.requests) == 1
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_student_that_never_gets_there_is_out_of_turns(turns: int) -> None:
+    script = by_purpose(judge=lambda r: whole(len(r.steps) - 1, "A new step."))
+    script.student = lambda prompt: f"Nonsense {prompt.seed}.\nThe answer is 7."
+    reviser = FirstError(judge="direct", repair="shown", continue_="student", turns=turns)
+    revision = script.run(reviser, candidate(CHAIN))
+    assert revision.outcome is RevisionOutcome.TURNS and revision.after is None
+    assert [a.seed for a in script.asked if isinstance(a, Prompt)] == list(range(turns))
+    assert revision.charge.calls == turns and revision.first_error == 2
+
+
+@pytest.mark.parametrize(("last", "outcome"), [(None, RevisionOutcome.REPAIRED), (2, RevisionOutcome.TURNS)])
+def test_without_gold_the_judge_looks_again(last: int | None, outcome: RevisionOutcome) -> None:
+    script = Script(queue(whole(1, "12 - 2 = 10."), whole(last, "x")), student=lambda _: "The answer is 9.")
+    reviser = FirstError(judge="direct", repair="shown", continue_="student", turns=1)
+    revision = script.run(reviser, candidate(CHAIN, None))
+    assert (revision.outcome, revision.charge.calls) == (outcome, 2)
+    assert revision.first_error == 1
+
+
+def test_accepted_in_a_later_turn_but_off_the_gold_answer() -> None:
+    script = Script(queue(whole(1, "12 - 2 = 10."), whole(None)), student=lambda _: "The answer is 9.")
+    revision = script.run(FirstError(judge="direct", repair="shown", continue_="student"), candidate(CHAIN))
+    assert revision.outcome is RevisionOutcome.WRONG_END
+
+
+def test_stepwise_does_not_ask_again_about_what_it_accepted() -> None:
+    script = by_purpose(judge_step=stepwise_at(1))
+    script.student = lambda _: "The answer is 9."
+    reviser = FirstError(judge="stepwise", repair="shown", continue_="student")
+    script.run(reviser, candidate(CHAIN, None))
+    assert [len(r.steps) for r in script.requests] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("judge", ["direct", "compare", "rollout", "stepwise"])
+@pytest.mark.parametrize("repair", ["blind", "shown"])
+def test_it_asks_for_no_more_than_it_says_it_needs(judge: str, repair: str) -> None:
+    reviser = set_to(judge=judge, repair=repair)
+    said = {p.name.lower(): REST for p in Purpose} | {"judge": whole(1), "compare": whole(1), "judge_step": one(False)}
+    script = by_purpose(**said)
+    script.run(reviser, candidate(CHAIN, None))
+    assert set(purposes(script)) <= reviser.needs
+    assert (Purpose.REPAIR in reviser.needs) == (repair == "shown")
+
+
+def test_turns_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="turns"):
+        FirstError(turns=0)
+    assert FirstError().needs == {Purpose.CONTINUE, Purpose.SOLVE}
