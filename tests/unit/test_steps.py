@@ -43,7 +43,7 @@ REASONING = [
 FRAGMENTS = [
     *("He has 3.5 kg", "Mr. Smith", "5 ft. tall", "e.g. this", "No. 5", "at 5 p.m.", "J. K. Rowling", "3 + 4 = 7"),
     *(". ", "! ", "? ", "... ", ", ", "\n", "\n\n", "\r\n", " ", "\t", "。", "1.", "2)", "Step 2:", "- ", "**"),
-    *("(", ")", "So ", "the answer is ", "The answer is 5", "#### 5", "Answer:", "\\boxed{5}", "“Yes.”", "Then we left"),
+    *("(", ")", "So ", "the answer is ", "The answer is 5", "#### 5", "Answer:", "\\boxed{5}", "“Yes.”", "We left"),
 ]  # fmt: skip
 chains = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join)
 

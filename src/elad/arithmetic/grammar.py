@@ -50,7 +50,7 @@ class Value:
     """Decimals of a number that stands alone; None for anything else."""
     percent: bool = False
     share: bool = False
-    """A percentage or a fraction of two numbers, so that "of" may follow."""
+    """A percentage or a fraction ("2/3", not "2 / 3"), so that "of" may follow."""
     cut: bool = False
     """A number that goes on: "0.333..."."""
 
@@ -150,7 +150,7 @@ class Sums:
             # "60 / 3/4" is written for 60 / (3/4).
             self._take()
             right = self._ratio(right, self._signed())
-        return self._ratio(left, right)
+        return self._ratio(left, right, spaced=spaced)
 
     def _times(self, left: Value, right: Value) -> Value:
         self._operators += 1
@@ -160,11 +160,11 @@ class Sums:
         percent = (left.percent and left.value == 1) != (right.percent and right.value == 1)
         return Value(_bounded(left.value * right.value), percent=percent)
 
-    def _ratio(self, left: Value, right: Value) -> Value:
+    def _ratio(self, left: Value, right: Value, *, spaced: bool = False) -> Value:
         self._operators += 1
         if left.value is None or not right.value:
             return Value(None)
-        share = left.decimals is not None and right.decimals is not None
+        share = not spaced and left.decimals is not None and right.decimals is not None
         return Value(_bounded(left.value / right.value), share=share)
 
     def _signed(self) -> Value:

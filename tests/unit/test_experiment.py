@@ -1,0 +1,108 @@
+"""The configuration: what it takes, what it refuses and in which words, and what makes two the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from elad.errors import ConfigError
+from elad.experiment import Experiment
+from elad.kinds import build, describe, kinds
+
+BASE: dict[str, Any] = {
+    "data": {"pool": "p.jsonl", "heldout": "h.jsonl"},
+    "task": "numeric",
+    "student": {"engine": "fake"},
+    "teacher": {"kind": "reference"},
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"roundz": 1}, r"roundz: unknown key; did you mean 'rounds'\?"),
+        ({"rounds": {"cuont": 2}}, r"rounds\.cuont: unknown key; did you mean 'count'\?"),
+        ({"rounds": {"count": "many"}}, r"rounds\.count: .*integer.*'many'"),
+        ({"rounds": {"count": 0}}, r"rounds\.count: .*greater than or equal to 1"),
+        ({"training": {"epoch": 2}}, r"training\.epoch: unknown key; did you mean 'epochs'\?"),
+        ({"budget": {"mony": 3}}, r"budget\.mony: unknown key; did you mean 'money'\?"),
+        ({"student": {"engine": "fkae"}}, r"student\.engine: unknown kind 'fkae'; did you mean 'fake'\?"),
+        ({"student": {"skill": 1}}, r"student\.engine: missing"),
+        ({"student": {"engine": "fake", "skill": 7}}, r"student\.skill: must lie in 0\.\.1"),
+        ({"teacher": {"kind": "openai", "modell": "x"}}, r"teacher\.modell: unknown key.*'model'"),
+        ({"teacher": {"kind": "nowhere.at:All"}}, r"teacher\.kind: 'nowhere\.at:All' cannot be imported"),
+        ({"reviser": {"kind": "first_error", "judge": "direkt"}}, r"reviser\.judge: .*'direct'"),
+        ({"reviser": {"kind": "first_error", "turns": 0}}, r"turns must be at least 1"),
+        ({"data": {"pool": "p"}}, r"data\.heldout: Field required"),
+    ],
+)
+def test_what_cannot_be_used_is_named(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Experiment.of(BASE | wrong)
+
+
+def test_resolved_makes_the_same_experiment_again() -> None:
+    one = Experiment.of(BASE | {"reviser": {"kind": "first_error", "continue": "student"}})
+    again = Experiment.of(one.resolved())
+    assert again == one
+    assert again.resolved() == one.resolved()
+    assert one.resolved()["reviser"]["continue"] == "student"
+
+
+@pytest.mark.parametrize("room", ["selection", "revision", "teachers", "uncertainty", "tasks", "training.objectives"])
+def test_every_kind_is_listed_by_its_file(room: str) -> None:
+    found = kinds(f"elad.{room}")
+    assert found
+    folder = Path(__file__).parents[2] / "src" / "elad" / room.replace(".", "/")
+    assert all((folder / f"{name}.py").is_file() for name in found)
+
+
+def test_a_class_of_ones_own_is_a_kind() -> None:
+    top = build("elad.selection", {"kind": "elad.selection.top:Top"}, "selector")
+    assert describe(top) == {"kind": "top"}
+
+
+def test_a_file_names_itself_in_its_errors_and_paths_are_relative_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(BASE | {"sede": 1}))
+    with pytest.raises(ConfigError, match=rf"{path}: sede: unknown key; did you mean 'seed'\?"):
+        Experiment.load(path)
+    path.write_text(yaml.safe_dump(BASE))
+    assert Experiment.load(path).base == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("a: [", "not YAML"), ("- 1", "expected a mapping"), ("", "expected a mapping")]
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        Experiment.load(path)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        Experiment.load(tmp_path / "none.yaml")
+
+
+def test_overrides_reach_every_section() -> None:
+    one = Experiment.of(BASE).but(["rounds.count=7", "student.skill=0.9", "reviser.judge=direct", "seed=3"])
+    assert (one.rounds.count, one.seed) == (7, 3)
+    assert one.resolved()["student"]["skill"] == 0.9
+    assert one.resolved()["reviser"]["judge"] == "direct"
+
+
+@pytest.mark.parametrize("wrong", ["rounds", "=3", "seed.x=3", "seed=[", "rounds.cuont=3"])
+def test_an_override_that_cannot_be_used_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError):
+        Experiment.of(BASE).but([wrong])
+
+
+def test_caps_and_the_number_of_rounds_are_not_part_of_the_identity() -> None:
+    one = Experiment.of(BASE)
+    same = one.but(["rounds.count=9", "budget.money=3", "name=other"])
+    other = one.but(["rounds.questions=9"])
+    assert one.identity() == same.identity()
+    assert one.identity() != other.identity()

@@ -1,0 +1,120 @@
+"""The ledger: whole groups or nothing, one writer, clear words about damage."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elad.errors import RunFolderError
+from elad.ledger.budget import Budget
+from elad.ledger.events import FILE, Kind, Ledger
+from elad.records import Charge, Reply, ReplyOutcome, to_json
+
+AMOUNTS = st.integers(0, 10_000)
+
+
+def reply(key: str, tokens: int) -> dict[str, object]:
+    charge = Charge(calls=1, tokens_in=tokens, tokens_out=2 * tokens, money=tokens / 1000, currency="USD")
+    return to_json(Reply(request=key, text="", outcome=ReplyOutcome.OK, charge=charge, teacher="t"))
+
+
+def test_events_come_back_in_order_and_by_key(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.DRAFT, [("b", {"n": 1}), ("a", {"n": 2})], round=1)
+        ledger.append(Kind.SCORE, [("b", [0.5, None, "é\n"])], round=1)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert [(event.kind, event.key) for event in ledger.events()] == [
+            (Kind.DRAFT, "b"),
+            (Kind.DRAFT, "a"),
+            (Kind.SCORE, "b"),
+        ]
+        assert ledger.get(Kind.SCORE, "b") == [0.5, None, "é\n"]
+        assert ledger.get(Kind.SCORE, "a") is None
+        assert ledger.has(Kind.DRAFT, "a")
+        assert not ledger.has(Kind.SCORE, "a")
+
+
+def test_a_group_with_a_known_key_is_refused_whole(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.DRAFT, [("a", 1)], round=0)
+        with pytest.raises(RunFolderError, match="UNIQUE"):
+            ledger.append(Kind.DRAFT, [("b", 1), ("a", 2)], round=0)
+        assert not ledger.has(Kind.DRAFT, "b")
+        assert ledger.get(Kind.DRAFT, "a") == 1
+
+
+def test_spent_is_the_sum_of_the_replies(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.REPLY, [(str(i), reply(str(i), i)) for i in range(10)], round=0)
+        spent = ledger.spent()
+    assert (spent.calls, spent.tokens_in, spent.tokens_out) == (10, 45, 90)
+    assert spent.money == pytest.approx(0.045)
+    assert spent.currency == "USD"
+
+
+def test_a_full_disk_loses_nothing_that_was_there(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.DRAFT, [("a", "kept")], round=0)
+        pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+        ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(RunFolderError, match="full"):
+            ledger.append(Kind.DRAFT, [("b", "x" * 100_000)], round=0)
+        assert ledger.get(Kind.DRAFT, "a") == "kept"
+        assert not ledger.has(Kind.DRAFT, "b")
+
+
+def test_a_folder_without_a_ledger_is_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        Ledger(tmp_path, write=False)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database, certainly not one" * 50)
+    with pytest.raises(RunFolderError, match="cannot be opened"):
+        Ledger(tmp_path, write=True)
+    assert (tmp_path / FILE).read_bytes().startswith(b"not a database")
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True):
+        pass
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+    db.close()
+    with pytest.raises(RunFolderError, match="version 99"):
+        Ledger(tmp_path, write=False)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match="file"):
+        Ledger(tmp_path / "file" / "run", write=True)
+
+
+@given(st.lists(st.tuples(AMOUNTS, AMOUNTS), max_size=20), st.integers(0, 50_000))
+def test_a_cap_on_tokens_is_never_passed(calls: list[tuple[int, int]], cap: int) -> None:
+    budget, spent = Budget(tokens=cap), Charge()
+    for tokens_in, tokens_out in calls:
+        worst = Charge(calls=1, tokens_in=tokens_in, tokens_out=tokens_out)
+        if budget.refusal(spent, Charge(), worst, 0.0) is None:
+            spent = spent + worst
+    assert spent.tokens_in + spent.tokens_out <= cap
+
+
+def test_what_is_in_flight_counts() -> None:
+    budget = Budget(calls=3, money=1.0)
+    one = Charge(calls=1, money=0.4, currency="EUR")
+    assert budget.refusal(one, Charge(), one, 0.0) is None
+    assert budget.refusal(one, one, one, 0.0) == "money: 1.0 EUR"
+    assert Budget(calls=2).refusal(one, one, one, 0.0) == "calls: 2"
+    assert Budget(seconds=5).refusal(Charge(), Charge(), one, 5.0) == "seconds: 5"
+    assert Budget().refusal(one, one, one, 1e9) is None
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS)
+def test_the_cap_on_questions_bounds_what_is_wanted(cap: int, bought: int, wanted: int) -> None:
+    left = Budget(questions=cap).questions_left(bought, wanted)
+    assert 0 <= left <= wanted
+    assert left + bought <= max(cap, bought)
