@@ -27,14 +27,14 @@ TARGET = 0.9
 
 def main() -> None:
     """Prints both rates and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     student = Transformers(batch_size=args.batch).open()
-    student.tokenizer.eos_token = "<|endoftext|>"  # noqa: S105 - never drawn: both sides run to the limit
+    student.tokenizer.eos_token = "<|endoftext|>"
     student.model.generation_config.eos_token_id = student.tokenizer.eos_token_id
     prompts = sample_prompts(args.questions)
     sampling = Sampling(temperature=0.7, max_tokens=args.tokens)
@@ -60,9 +60,7 @@ def main() -> None:
 def sample_prompts(count: int) -> list[Prompt]:
     """Prompts of the packaged sample, repeated until there are enough."""
     problems = read(["pool.jsonl"], columns={}, limit=None, base=folder())
-    return [
-        Prompt(messages=Numeric().messages(problems[i % len(problems)]), seed=derive_seed(i)) for i in range(count)
-    ]
+    return [Prompt(messages=Numeric().messages(problems[i % len(problems)]), seed=derive_seed(i)) for i in range(count)]
 
 
 def bare(student: TransformersStudent, prompts: list[Prompt], size: int, tokens: int) -> int:

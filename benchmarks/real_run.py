@@ -70,7 +70,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Runs the arms of one setting, or prints the report of all that was run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("setting", choices=[*SETTINGS, "report"])
     parser.add_argument("--teacher", default="", help="URL#model")
     parser.add_argument("--arm", action="append", help="only these arms")
@@ -144,7 +144,9 @@ def report(out: Path) -> str:
     for ledger in sorted(out.glob("*/*/ledger.sqlite")):
         told = status(ledger.parent)
         parts.append(f"### {ledger.parent.parent.name} / {ledger.parent.name}: {told['state']} ({told['reason']})\n")
-        parts.append("| round | bought | accuracy | 95 % interval | lenient | parsed | steps | tokens in / out | seconds |")
+        parts.append(
+            "| round | bought | accuracy | 95 % interval | lenient | parsed | steps | tokens in / out | seconds |"
+        )
         parts.append("|--:|--:|--:|---|--:|--:|--:|--:|---|")
         for row in told["rounds"]:
             low, high = row["interval"]

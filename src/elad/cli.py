@@ -21,9 +21,7 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
-evaluations = typer.Typer(
-    help="Measures parts of the system on data with known answers.", no_args_is_help=True
-)
+evaluations = typer.Typer(help="Measures parts of the system on data with known answers.", no_args_is_help=True)
 app.add_typer(evaluations, name="eval")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -134,9 +132,7 @@ def models(as_json: AsJson = False) -> None:
     """Models with a short name, and where each would come from now."""
     from elad.students.models import KNOWN, where
 
-    rows = [
-        {"name": name, "about": it.about, "hub": it.hub, "where": where(name)} for name, it in KNOWN.items()
-    ]
+    rows = [{"name": name, "about": it.about, "hub": it.hub, "where": where(name)} for name, it in KNOWN.items()]
     _print_rows(rows, as_json=as_json)
 
 
@@ -152,9 +148,7 @@ def methods(as_json: AsJson = False) -> None:
 def export(
     folder: Run,
     to: Annotated[str, typer.Option(help="messages, preference or stepwise.")] = "messages",
-    target: Annotated[
-        Path | None, typer.Option("--out", help="File to write; DIR/<format>.jsonl by default.")
-    ] = None,
+    target: Annotated[Path | None, typer.Option("--out", help="File to write; DIR/<format>.jsonl by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes what was bought in the columns that TRL's trainers take."""
@@ -173,16 +167,10 @@ def eval_steps(
     data: Annotated[list[str], typer.Argument(help="Files of chains with `steps` and `first_error`.")],
     teacher: Annotated[str, typer.Option(help="`reference`, or URL#model.")] = "reference",
     judge: Annotated[str, typer.Option(help="direct, compare, rollout or stepwise.")] = "direct",
-    references: Annotated[
-        list[str] | None, typer.Option(help="Question files that give answer and rationale.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Judge a seeded, balanced sample of so many rows.")
-    ] = None,
+    references: Annotated[list[str] | None, typer.Option(help="Question files that give answer and rationale.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge a seeded, balanced sample of so many rows.")] = None,
     seed: int = 0,
-    folder: Annotated[Path, typer.Option("--out", help="Replies are kept here and reused.")] = Path(
-        "runs/eval-steps"
-    ),
+    folder: Annotated[Path, typer.Option("--out", help="Replies are kept here and reused.")] = Path("runs/eval-steps"),
     as_json: AsJson = False,
 ) -> None:
     """How well a teacher finds the first wrong step, against step labels that people made."""
@@ -213,9 +201,7 @@ def eval_steps(
             table.add_row(name, str(part["n"]), f"{part['accuracy']:.1%}", f"{low:.1%} - {high:.1%}")
     out.print(table)
     f1 = "needs wrong and right chains" if told["f1"] is None else f"{told['f1']:.3f}"
-    out.print(
-        f"F1 {f1}; {told['calls']} calls, {told['tokens_out']} tokens out; {told['left_out']} rows left out"
-    )
+    out.print(f"F1 {f1}; {told['calls']} calls, {told['tokens_out']} tokens out; {told['left_out']} rows left out")
 
 
 def teacher_settings(spec: str) -> dict[str, str]:

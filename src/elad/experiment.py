@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -39,8 +39,8 @@ class _Section(BaseModel):
 class Limit(_Section):
     """How many rows are read at most; None reads all."""
 
-    pool: int | None = Field(None, ge=1)
-    heldout: int | None = Field(None, ge=1)
+    pool: int | None = Field(default=None, ge=1)
+    heldout: int | None = Field(default=None, ge=1)
 
 
 def _as_list(value: object) -> object:
@@ -62,16 +62,16 @@ class Data(_Section):
 class Rounds(_Section):
     """How often the loop turns, and how many questions it buys a turn."""
 
-    count: int = Field(3, ge=1)
-    questions: int = Field(40, ge=1)
+    count: int = Field(default=3, ge=1)
+    questions: int = Field(default=40, ge=1)
 
 
 class Drafting(_Section):
     """How explanations are drawn, in drafting (temperature 0: the student's own best) and evaluation."""
 
-    max_tokens: int = Field(160, ge=8)
-    temperature: float = Field(0.0, ge=0)
-    most_steps: int = Field(10, ge=1)
+    max_tokens: int = Field(default=160, ge=8)
+    temperature: float = Field(default=0.0, ge=0)
+    most_steps: int = Field(default=10, ge=1)
     """A chain of more steps has its surplus merged."""
 
 
@@ -79,7 +79,7 @@ class Control(_Section):
     """The random control arm; shares above 0 are refused until the arm is built."""
 
     arm: Literal["random"] = "random"
-    share: float = Field(0.0, ge=0.0, le=0.0)
+    share: float = Field(default=0.0, ge=0.0, le=0.0)
 
 
 def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
@@ -112,7 +112,7 @@ class Experiment(_Section):
     budget: Budget = Budget()
     control: Control = Control()
     seed: int = 0
-    base: Annotated[Path, SkipValidation] = Field(Path(), exclude=True)
+    base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
     """Paths in `data` are relative to this folder: that of the file."""
 
     @classmethod
@@ -130,7 +130,7 @@ class Experiment(_Section):
             raise ConfigError(f"{path}: not YAML: {error}") from error
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of keys at the top")
-        return cls.of(overridden(raw, overrides), base=path.resolve().parent, source=str(path))
+        return cls.of(overridden(cast("dict[str, Any]", raw), overrides), base=path.resolve().parent, source=str(path))
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], *, base: Path = Path(), source: str = "experiment") -> "Experiment":
@@ -179,9 +179,10 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
         at = out
         *path, last = dotted.split(".")
         for key in path:
-            at = at.setdefault(key, {})
-            if not isinstance(at, dict):
+            inner: Any = at.setdefault(key, {})
+            if not isinstance(inner, dict):
                 raise ConfigError(f"--set {item}: {key!r} holds a plain value, not keys")
+            at = cast("dict[str, Any]", inner)
         try:
             at[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
@@ -193,7 +194,7 @@ def _explained(error: ValidationError) -> str:
     """What pydantic found: our own errors in their words, unknown keys with the nearest known one."""
     for item in error.errors():
         if item["type"] == "value_error":
-            return str(item["ctx"]["error"])
+            return str(item.get("ctx", {})["error"])
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *path, key = (str(part) for part in item["loc"])
             return f"{'.'.join([*path, key])}: unknown key; {nearest(key, _keys(path))}"
@@ -213,6 +214,6 @@ def _flat(value: object, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     out: dict[str, Any] = {}
-    for key, inner in value.items():
+    for key, inner in cast("dict[str, Any]", value).items():
         out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
     return out

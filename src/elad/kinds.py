@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,7 +27,7 @@ def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
         value = {tag: value}
     if not isinstance(value, Mapping):
         return value
-    settings = dict(value)
+    settings = dict(cast("Mapping[str, Any]", value))
     kind = settings.pop(tag, None)
     if not isinstance(kind, str):
         raise ConfigError(f"{where}.{tag}: missing; {nearest('', kinds(room))}")
@@ -46,9 +46,10 @@ def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
 
 def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:
     """The mapping that `build` makes the strategy from again, as plain JSON values."""
-    module, name = type(value).__module__, type(value).__qualname__
+    strategy = cast("type[Any]", type(value))
+    module, name = strategy.__module__, strategy.__qualname__
     kind = module.rpartition(".")[2] if module.startswith("elad.") else f"{module}:{name}"
-    fields = TypeAdapter(type(value)).dump_python(value, mode="json")
+    fields: dict[str, Any] = TypeAdapter(strategy).dump_python(value, mode="json")
     return {tag: kind} | {key.rstrip("_"): fields[key] for key in sorted(fields)}
 
 

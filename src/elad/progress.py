@@ -1,6 +1,6 @@
 """How long work tells where it is: a port, and the silent default."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -24,7 +24,7 @@ class Silent:
     """Tells nothing."""
 
     @contextmanager
-    def stage(self, round: int, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
         """A stage that nobody watches."""
         yield lambda _: None
 

@@ -265,6 +265,6 @@ class LossSum:
 class Objective(Protocol):
     """What a student is trained towards."""
 
-    def __call__(self, logits_NV: "Tensor", targets_N: "Tensor", mask_N: "Tensor") -> LossSum:  # noqa: N803
+    def __call__(self, logits_NV: "Tensor", targets_N: "Tensor", mask_N: "Tensor") -> LossSum:
         """Sum over the N positions where `mask_N` is true, of logits over a vocabulary of V."""
         ...

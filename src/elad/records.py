@@ -244,7 +244,7 @@ class Request:
     purpose: Purpose
     messages: tuple[Message, ...]
     steps: tuple[str, ...] = ()
-    """JUDGE, COMPARE: all steps. CONTINUE: accepted ones. REPAIR, JUDGE_STEP: accepted ones, then the step in question."""
+    """JUDGE, COMPARE: all steps. CONTINUE: accepted ones. REPAIR, JUDGE_STEP: those, then the one in question."""
     schema: Mapping[str, Any] | None = None
     """JSON schema of the reply, for endpoints with structured output."""
     sampling: Sampling = field(default_factory=Sampling)

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -93,9 +93,7 @@ class World:
         state, reason = "finished", self.exhausted or "all rounds done"
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
-            state, reason = (
-                ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
-            )
+            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
         try:
             if not (kind and issubclass(kind, RunFolderError)):
                 payload = {"state": state, "reason": reason[:500]}
@@ -105,7 +103,7 @@ class World:
             self.ledger.__exit__(None, None, None)
 
     @contextmanager
-    def stage(self, number: int, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, number: int, name: str, total: int) -> Generator[Advance]:
         """A stage on the progress display, its time counted under `name`."""
         started = time.monotonic()
         try:
@@ -114,7 +112,7 @@ class World:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
-    def remembered(
+    def remembered(  # noqa: PLR0913 - one shape for all stages
         self,
         kind: Kind,
         items: Sequence[T],
@@ -194,9 +192,7 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     lacking = sorted(experiment.reviser.needs - teacher.serves)
     if lacking:
         served = ", ".join(sorted(teacher.serves))
-        raise RefusedError(
-            f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}"
-        )
+        raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
 
 
 def _versions() -> dict[str, str]:

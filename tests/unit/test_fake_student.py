@@ -86,8 +86,7 @@ def test_greedy_ignores_the_seed_and_samples_follow_it(
 def test_slips_are_as_frequent_as_the_skill_says() -> None:
     student = Fake(skill=0.6).open()
     right = sum(
-        say(student, f"Ann has {n} eggs and gets 2 more.").startswith(f"{n} + 2 = {n + 2}.")
-        for n in range(500)
+        say(student, f"Ann has {n} eggs and gets 2 more.").startswith(f"{n} + 2 = {n + 2}.") for n in range(500)
     )
     assert 0.54 <= right / 500 <= 0.66
 
@@ -193,9 +192,7 @@ def test_a_saved_student_is_loaded_as_it_was(tmp_path: Path) -> None:
     assert (loaded.id, say(loaded, PEARS)) == (student.id, say(student, PEARS))
 
 
-@pytest.mark.parametrize(
-    "content", [None, "{", "[]", '{"settings": {"skill": 7}}', '{"settings": {}, "more": 1}']
-)
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"settings": {"skill": 7}}', '{"settings": {}, "more": 1}'])
 def test_a_folder_that_holds_no_student_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "fake.json").write_text(content, encoding="utf-8")

@@ -39,9 +39,7 @@ pools = st.dictionaries(st.text(min_size=1, max_size=4), st.tuples(shares, share
 
 @every_selector
 @given(pool=pools, allowance=st.integers(-2, 15), seed=st.integers(0, 2**32), order=st.randoms())
-def test_conformance(
-    selector: Selector, pool: list[Candidate], allowance: int, seed: int, order: Rng
-) -> None:
+def test_conformance(selector: Selector, pool: list[Candidate], allowance: int, seed: int, order: Rng) -> None:
     before = list(pool)
     picks = selector(pool, allowance, Rng(seed))
     assert pool == before
@@ -74,9 +72,7 @@ def test_equal_scores_fall_to_the_seed(selector: Selector) -> None:
 @given(pool=pools, seed=st.integers(0, 2**32))
 def test_top_ranks_by_score_then_by_doubt(pool: list[Candidate], seed: int) -> None:
     by_id = {each.problem.id: each.scores for each in pool}
-    ranks = [
-        (-scores.aggregate, scores.confidence) for id in Top()(pool, 99, Rng(seed)) if (scores := by_id[id])
-    ]
+    ranks = [(-scores.aggregate, scores.confidence) for id in Top()(pool, 99, Rng(seed)) if (scores := by_id[id])]
     assert ranks == sorted(ranks)
     assert len(ranks) == len(pool)
 

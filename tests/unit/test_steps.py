@@ -117,7 +117,7 @@ def test_the_surplus_goes_into_the_last_step_before_the_conclusion() -> None:
         ["It is 5 ft. tall and 12 in. long, a 3 lb. bag of 5 ft. 3 in. in all. ", "So it fits."],
         ["That is the box he came in. ", "Then he left."],
         ["George W. Bush met J. K. Rowling. ", "They left."],
-        ["He chose B. ", "Then he left."],
+        ["He (J. Smith) left. ", "He chose B. ", "Then he left."],
         ["Bob and I. ", "We left."],
         ["See No. 5 and Fig. 2 of Jan. 5. ", "Is it a no. ", "Yes."],
         ["He waits... and then goes. ", "Wait... ", "Let us go!"],

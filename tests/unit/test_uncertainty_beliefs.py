@@ -13,9 +13,7 @@ names = st.sampled_from(["a", "b", "c", None])
 
 @st.composite
 def beliefs(draw: st.DrawFn) -> Belief:
-    weights = draw(
-        st.dictionaries(names, st.floats(0, 1), min_size=1).filter(lambda raw: sum(raw.values()) > 1e-3)
-    )
+    weights = draw(st.dictionaries(names, st.floats(0, 1), min_size=1).filter(lambda raw: sum(raw.values()) > 1e-3))
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
 

@@ -223,9 +223,7 @@ def test_inter_is_the_share_that_ends_elsewhere() -> None:
     assert scores.detail["sampled"][0] == ["5", "5", "8", None]
     ((prompts, sampling),) = student.asked
     assert sampling == Sampling(temperature=0.6, max_tokens=50)
-    assert [prompt.prefix for prompt in prompts[::4]] == [
-        draft(notes(3))[1].prefix(place) for place in range(4)
-    ]
+    assert [prompt.prefix for prompt in prompts[::4]] == [draft(notes(3))[1].prefix(place) for place in range(4)]
 
 
 def test_entailment_compares_the_step_with_the_one_drawn_anew() -> None:
@@ -243,9 +241,7 @@ def test_entailment_compares_the_step_with_the_one_drawn_anew() -> None:
     assert scores.detail["resampled"] == [["Other words."] * 2, ["", ""]]
 
 
-@pytest.mark.parametrize(
-    ("aggregate", "expected"), [("mean", (0.2 + 0.7 + 0) / 3), ("max", 0.7), ("sum", 0.2 + 0.7)]
-)
+@pytest.mark.parametrize(("aggregate", "expected"), [("mean", (0.2 + 0.7 + 0) / 3), ("max", 0.7), ("sum", 0.2 + 0.7)])
 def test_weight_and_aggregate(aggregate: Any, expected: float) -> None:
     def says(prompt: Prompt) -> str:
         if prompt.prefix.endswith(TASK.cue):
@@ -352,10 +348,7 @@ def test_a_scorer_of_ones_own_can_be_written_down() -> None:
 
 def test_settings_come_from_plain_mappings(tmp_path: Path) -> None:
     adapter = TypeAdapter(Elad)
-    assert (
-        adapter.validate_python({"intra": "prefix", "inter": "answers", "samples": 5, "aggregate": "mean"})
-        == Elad()
-    )
+    assert adapter.validate_python({"intra": "prefix", "inter": "answers", "samples": 5, "aggregate": "mean"}) == Elad()
     built = adapter.validate_python({"inter": "entailment", "nli": {"model": str(tmp_path)}})
     assert built.nli == CrossEncoder(model=str(tmp_path))
     assert adapter.validate_python(adapter.dump_python(built, mode="json")) == built

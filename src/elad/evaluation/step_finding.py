@@ -35,7 +35,7 @@ def find_steps(  # noqa: PLR0913
     """
     task = build("elad.tasks", "numeric", "task")
     judging = build("elad.revision.judges", judge, "--judge")
-    known = read(references, columns={}, limit=None, base=Path()) if references else []
+    known = read(list(references), columns={}, limit=None, base=Path()) if references else []
     by_question = {problem.question.strip(): problem for problem in known}
     rows, left_out = read_labelled(sources, task, references=by_question, limit=limit, seed=seed)
     opened = build("elad.teachers", teacher, "--teacher").open()

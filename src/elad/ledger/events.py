@@ -118,9 +118,7 @@ class Ledger:
         rows = [(now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items]
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(
-                "INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows
-            )
+            self._db.executemany("INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -129,9 +127,7 @@ class Ledger:
 
     def get(self, kind: Kind, key: str) -> Any | None:
         """The payload of an event, or None when there is no such event."""
-        row = self._db.execute(
-            "SELECT payload FROM events WHERE kind = ? AND key = ?", (kind, key)
-        ).fetchone()
+        row = self._db.execute("SELECT payload FROM events WHERE kind = ? AND key = ?", (kind, key)).fetchone()
         return json.loads(row[0]) if row else None
 
     def has(self, kind: Kind, key: str) -> bool:

@@ -41,9 +41,7 @@ def cards() -> list[dict[str, str]]:
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         if "experiment" in functions:
             card = inspect.cleandoc(ast.get_docstring(tree) or "")
-            found.append(
-                {"name": path.stem, "paper": card.splitlines()[0], "evidence": _part(card, "Evidence:")}
-            )
+            found.append({"name": path.stem, "paper": card.splitlines()[0], "evidence": _part(card, "Evidence:")})
     return found
 
 

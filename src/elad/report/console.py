@@ -1,6 +1,6 @@
 """Progress in a terminal: round, stage, rate and time left."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -31,7 +31,7 @@ class ConsoleProgress:
         self.console = console
 
     @contextmanager
-    def stage(self, round: int, name: str, total: int) -> Iterator[Advance]:
+    def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
         """Shows one stage of `total` items until it is left."""
         bar = Progress(
             TextColumn("round {task.fields[number]}  {task.description:<9}"),

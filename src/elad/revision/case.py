@@ -37,7 +37,7 @@ _ENDS = {
 """Replies that end a revision at once. Empty and cut-off ones are read for what they hold."""
 
 
-class Ended(Exception):  # noqa: N818 - an early end, not an error
+class Ended(Exception):
     """Carries the outcome of a revision that cannot go on up to its reviser, and no further."""
 
     def __init__(self, outcome: RevisionOutcome, reason: str) -> None:

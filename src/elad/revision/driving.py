@@ -22,7 +22,7 @@ def drive(
         asks: dict[K, tuple[Ask, ...]] = {}
         for key, answers in told.items():
             try:
-                asks[key] = works[key].send(answers)  # type: ignore[arg-type]  # None starts a generator
+                asks[key] = next(works[key]) if answers is None else works[key].send(answers)
             except StopIteration as end:
                 yield key, end.value
         given = iter(answer([ask for each in asks.values() for ask in each])) if asks else iter(())

@@ -46,7 +46,5 @@ def _rank(candidate: Candidate) -> tuple[float, float]:
     if scores is None:
         raise ValueError(f"{candidate.problem.id}: the selector `top` needs scores, and there are none")
     if not (isfinite(scores.aggregate) and isfinite(scores.confidence)):
-        raise ValueError(
-            f"{candidate.problem.id}: scores must be finite, not {scores.aggregate} ({scores.confidence})"
-        )
+        raise ValueError(f"{candidate.problem.id}: scores must be finite, not {scores.aggregate} ({scores.confidence})")
     return -scores.aggregate, scores.confidence

@@ -94,9 +94,7 @@ def _pick(candidate: Candidate, rank: int) -> dict[str, Any]:
 def _key(world: World, ask: Ask) -> str:
     if isinstance(ask, Request):
         return digest([world.teacher.id, ask.key])
-    return digest(
-        [world.student.id, [to_json(m) for m in ask.messages], ask.prefix, ask.seed, to_json(world.sampling)]
-    )
+    return digest([world.student.id, [to_json(m) for m in ask.messages], ask.prefix, ask.seed, to_json(world.sampling)])
 
 
 def _answers(world: World, asks: Sequence[Ask], number: int) -> list[Told]:

@@ -59,8 +59,7 @@ def chains(world: World, problems: Sequence[Problem]) -> list[Chain]:
     """One chain of the current student for each problem."""
     seeds = [derive_seed(world.experiment.seed, "draft", problem.id) for problem in problems]
     prompts = [
-        Prompt(messages=world.task.messages(problem), seed=seed)
-        for problem, seed in zip(problems, seeds, strict=True)
+        Prompt(messages=world.task.messages(problem), seed=seed) for problem, seed in zip(problems, seeds, strict=True)
     ]
     generations = world.student.generate(prompts, world.sampling)
     return [

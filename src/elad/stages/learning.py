@@ -113,9 +113,7 @@ def _graded(world: World, number: int) -> list[Any]:
 
 
 def _warmup(world: World) -> list[Example]:
-    return [
-        _example(world, problem, f"{problem.rationale}\n{_end(world, problem)}") for problem in world.warmup
-    ]
+    return [_example(world, problem, f"{problem.rationale}\n{_end(world, problem)}") for problem in world.warmup]
 
 
 def _end(world: World, problem: Problem) -> str:

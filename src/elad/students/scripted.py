@@ -49,9 +49,7 @@ def explain(question: str, said: str, *, skill: float, luck: Luck) -> str:
     return break_ + "\n".join([*steps, f"{CUE} {answer}."])
 
 
-def _reckon(
-    question: str, values: Sequence[Decimal], said: str, *, skill: float, luck: Luck
-) -> tuple[list[str], str]:
+def _reckon(question: str, values: Sequence[Decimal], said: str, *, skill: float, luck: Luck) -> tuple[list[str], str]:
     """The sums that are left after `said`, and where they end."""
     signs = _signs(question, len(values))
     lines = [line for line in said.removesuffix(CUE).splitlines() if line.strip()]
@@ -67,9 +65,7 @@ def _reckon(
                 result += 1 + int(_chance(*luck, "by", place) * 9)
             else:
                 sign, result = -sign, total - sign * values[place]
-        steps.append(
-            f"{_plain(total)} {'+' if sign > 0 else '-'} {_plain(values[place])} = {_plain(result)}."
-        )
+        steps.append(f"{_plain(total)} {'+' if sign > 0 else '-'} {_plain(values[place])} = {_plain(result)}.")
         total = result
     return steps, _plain(total)
 

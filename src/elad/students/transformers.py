@@ -1,5 +1,8 @@
 """The `transformers` engine: drafts, scores and trains a causal language model in this process."""
 
+# transformers, peft and torch leave parts of their interface untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -63,9 +66,7 @@ class Transformers:
 class TransformersStudent:
     """A loaded model. Equal ids mean equal weights and arithmetic."""
 
-    def __init__(
-        self, settings: Transformers, model: Any, tokenizer: Any, *, identity: str, adapted: bool
-    ) -> None:
+    def __init__(self, settings: Transformers, model: Any, tokenizer: Any, *, identity: str, adapted: bool) -> None:
         self.settings = settings
         self.model = model
         self.tokenizer = tokenizer
@@ -79,7 +80,7 @@ class TransformersStudent:
         out = [Generation(text="", finished=False, tokens=0)] * len(prompts)
         for batch in _by_length(rows, self.settings.batch_size, limit=self.context - sampling.max_tokens):
             seeds = [prompts[i].seed for i in batch]
-            new_BT = self._generate([rows[i] for i in batch], seeds, sampling)  # noqa: N806
+            new_BT = self._generate([rows[i] for i in batch], seeds, sampling)
             for i, ids in zip(batch, new_BT.tolist(), strict=True):
                 out[i] = self._generation(ids)
         return out
@@ -135,9 +136,9 @@ class TransformersStudent:
 
     @torch.inference_mode()
     def _generate(self, rows: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id)  # noqa: N806
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id)
         sampler = [PerRowSampling(seeds, sampling)] if sampling.temperature > 0 else []
-        out_BT = self.model.generate(  # noqa: N806
+        out_BT = self.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
             do_sample=False,
@@ -157,17 +158,17 @@ class TransformersStudent:
 
     @torch.inference_mode()
     def _score(self, rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[tuple[float, ...]]:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id)  # noqa: N806
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id)
         kept = max(lengths) + 1
-        logits_BKV = self.model(  # noqa: N806
+        logits_BKV = self.model(
             input_ids=ids_BT,
             attention_mask=mask_BT,
             position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
             logits_to_keep=kept,
             use_cache=False,
         ).logits
-        logp_BKV = log_softmax(logits_BKV[:, :-1].float(), dim=-1)  # noqa: N806
-        logp_BK = logp_BKV.gather(-1, ids_BT[:, -(kept - 1) :, None]).squeeze(-1) if kept > 1 else None  # noqa: N806
+        logp_BKV = log_softmax(logits_BKV[:, :-1].float(), dim=-1)
+        logp_BK = logp_BKV.gather(-1, ids_BT[:, -(kept - 1) :, None]).squeeze(-1) if kept > 1 else None
         for row, length in enumerate(lengths):
             yield tuple(logp_BK[row, -length:].tolist()) if length and logp_BK is not None else ()
 
@@ -203,7 +204,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     dtype = getattr(torch, settings.dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if adapter else dtype,
             trust_remote_code=False,

@@ -62,7 +62,9 @@ def encode_example(tokenizer: Any, example: Example) -> Row:
 def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
     """Right-padded `input_ids`, `attention_mask` and `labels`, each `[rows, longest]`."""
     longest = max(len(row) for row in rows)
-    ids, mask, labels = [], [], []
+    ids: list[list[int]] = []
+    mask: list[list[int]] = []
+    labels: list[list[int]] = []
     for row in rows:
         gap = longest - len(row)
         ids.append([*row.ids, *[pad_id] * gap])

@@ -4,6 +4,9 @@ The loss of a step is the objective's sum over all its micro-batches, divided on
 target tokens in the whole step, so that 8 rows at once and 8 x 1 accumulated give one gradient.
 """
 
+# transformers, peft and torch leave parts of their interface untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,7 +26,7 @@ Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
 
 
-def train(
+def train(  # noqa: PLR0913 - one call site, and each is something else
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
@@ -73,17 +76,17 @@ def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective)
     The head is applied only where some row of the batch carries loss: logits over the whole
     vocabulary are the largest thing in memory when a small model is trained.
     """
-    targets_BT = inputs["labels"][:, 1:]  # noqa: N806
-    kept_K = (targets_BT != IGNORED).any(dim=0).nonzero().squeeze(-1)  # noqa: N806
-    logits_BKV = model(  # noqa: N806
+    targets_BT = inputs["labels"][:, 1:]
+    kept_K = (targets_BT != IGNORED).any(dim=0).nonzero().squeeze(-1)
+    logits_BKV = model(
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],
         logits_to_keep=kept_K,
         use_cache=False,
     ).logits
-    targets_BK = targets_BT[:, kept_K]  # noqa: N806
-    mask_BK = targets_BK != IGNORED  # noqa: N806
-    targets_N = targets_BK[mask_BK]  # noqa: N806
+    targets_BK = targets_BT[:, kept_K]
+    mask_BK = targets_BK != IGNORED
+    targets_N = targets_BK[mask_BK]
     return objective(logits_BKV[mask_BK], targets_N, torch.ones_like(targets_N, dtype=torch.bool))
 
 

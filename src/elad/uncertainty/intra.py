@@ -93,7 +93,5 @@ def _detail(measure: Intra, beliefs: Sequence[Belief], chain: Chain) -> dict[str
     name = "conclusions" if measure.kind == "prefix" else "conclusions_without"
     return {
         name: [brief(answer) for answer in answers],
-        "beliefs": [
-            [[brief(answer), round(share, 4)] for answer, share in belief.items()] for belief in beliefs
-        ],
+        "beliefs": [[[brief(answer), round(share, 4)] for answer, share in belief.items()] for belief in beliefs],
     }

@@ -81,9 +81,7 @@ def _normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Be
     return belief
 
 
-def _draw(
-    probes: Sequence[Probe], student: Student, task: Task, sampling: Sampling, samples: int
-) -> list[Belief]:
+def _draw(probes: Sequence[Probe], student: Student, task: Task, sampling: Sampling, samples: int) -> list[Belief]:
     prompts = [probe.prompt(task, sample) for probe in probes for sample in range(samples)]
     generations = student.generate(prompts, sampling)
     beliefs: list[Belief] = []
