@@ -13,7 +13,8 @@ def test_rewrite_is_the_teacher_s_own_solution() -> None:
     revision = script.run(Rewrite(), candidate(CHAIN))
     assert (revision.outcome, revision.answer) == (RevisionOutcome.REWRITTEN, "10")
     assert revision.after == "3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10."
-    assert revision.verdicts == (Verdict.UNJUDGED,) * 2 and revision.first_error is None
+    assert revision.verdicts == (Verdict.UNJUDGED,) * 2
+    assert revision.first_error is None
     assert (revision.reviser, revision.charge.calls) == ("rewrite", 1)
     assert [r.purpose for r in script.requests] == [Purpose.SOLVE]
     assert "3 x 4 = 13" not in shown(script.requests[0])

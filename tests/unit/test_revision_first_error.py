@@ -61,7 +61,8 @@ def test_judge_and_repair_give_one_record(judge: str, repair: str) -> None:
     assert (revision.first_error, revision.edit, revision.reason) == (1, "12 - 2 = 10.", "because")
     assert revision.reviser == f"first_error({judge},{repair},teacher)"
     assert revision.requests == tuple(r.key for r in script.requests)
-    assert revision.charge.calls == len(script.asked) and revision.charge.money == len(script.asked) / 2
+    assert revision.charge.calls == len(script.asked)
+    assert revision.charge.money == len(script.asked) / 2
     assert set(revision.prompt_versions) == {r.prompt_version for r in script.requests}
     assert from_json(RevisionRecord, to_json(revision)) == revision
 
@@ -71,9 +72,13 @@ def test_the_prompts_say_what_the_purposes_promise() -> None:
     script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
     judge, repair, go_on = script.requests
     assert purposes(script) == [Purpose.JUDGE, Purpose.REPAIR, Purpose.CONTINUE]
-    assert judge.steps == STEPS and f"[1] {STEPS[1]}" in judge.messages[-1].content and judge.schema
-    assert repair.steps == STEPS[:2] and f"<step>\n{STEPS[1]}\n" in repair.messages[-1].content
-    assert go_on.steps == (STEPS[0], "12 - 2 = 10.") and go_on.schema is None
+    assert judge.steps == STEPS
+    assert f"[1] {STEPS[1]}" in judge.messages[-1].content
+    assert judge.schema
+    assert repair.steps == STEPS[:2]
+    assert f"<step>\n{STEPS[1]}\n" in repair.messages[-1].content
+    assert go_on.steps == (STEPS[0], "12 - 2 = 10.")
+    assert go_on.schema is None
     assert all(r.sampling.temperature == 0 and r.sampling.max_tokens == 256 for r in script.requests)
     assert judge.prompt_version == prompts.load("judge").version
 
@@ -83,7 +88,8 @@ def test_compare_solves_unseen_and_shows_the_solution() -> None:
     script.run(FirstError(judge="compare"), candidate(CHAIN))
     solve, compare = script.requests
     assert not any(step in shown(solve) for step in STEPS)
-    assert "<solution>\nOwn way." in compare.messages[-1].content and compare.steps == STEPS
+    assert "<solution>\nOwn way." in compare.messages[-1].content
+    assert compare.steps == STEPS
 
 
 def test_compare_needs_a_solution() -> None:
@@ -113,8 +119,10 @@ def test_blind_never_shows_the_wrong_step_and_keeps_the_prefix(index: int, judge
     )  # fmt: skip
     revision = script.run(set_to(judge=judge), of)
     blind = [r for r in script.requests if r.purpose is Purpose.CONTINUE]
-    assert len(blind) == 1 and of.chain.steps[index].text.strip() not in shown(blind[0])
-    assert revision.after is not None and revision.after.startswith(of.chain.prefix(index))
+    assert len(blind) == 1
+    assert of.chain.steps[index].text.strip() not in shown(blind[0])
+    assert revision.after is not None
+    assert revision.after.startswith(of.chain.prefix(index))
     assert revision.first_error == index
 
 
@@ -137,8 +145,10 @@ def test_blind_never_shows_the_wrong_step_and_keeps_the_prefix(index: int, judge
 def test_what_a_judge_may_do_wrong(reply: Said, outcome: RevisionOutcome) -> None:
     script = by_purpose(judge=reply)
     revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
-    assert revision.outcome is outcome and not outcome.trainable
-    assert (revision.after, revision.answer) == (None, None) and revision.reason
+    assert revision.outcome is outcome
+    assert not outcome.trainable
+    assert (revision.after, revision.answer) == (None, None)
+    assert revision.reason
     assert revision.charge.calls == len(revision.requests) == (2 if outcome is RevisionOutcome.UNREADABLE else 1)
 
 
@@ -157,7 +167,8 @@ def test_what_a_judge_may_do_wrong(reply: Said, outcome: RevisionOutcome) -> Non
 def test_what_a_repair_may_do_wrong(rest: Said, outcome: RevisionOutcome) -> None:
     script = by_purpose(judge=whole(1), **{"continue": rest})
     revision = script.run(FirstError(judge="direct"), candidate(CHAIN))
-    assert revision.outcome is outcome and revision.after is None
+    assert revision.outcome is outcome
+    assert revision.after is None
     assert (revision.first_error, revision.verdicts) == (1, (RIGHT, WRONG, UNJUDGED))
 
 
@@ -168,7 +179,8 @@ def test_an_unreadable_reply_is_shown_back_once() -> None:
     assert revision.outcome is RevisionOutcome.REPAIRED
     assert again.messages[: len(first.messages)] == first.messages
     assert [m.role for m in again.messages[-2:]] == ["assistant", "user"]
-    assert again.messages[-2].content == "Well, step 1." and '"first_error"' in again.messages[-1].content
+    assert again.messages[-2].content == "Well, step 1."
+    assert '"first_error"' in again.messages[-1].content
     assert (again.purpose, again.steps, again.schema) == (first.purpose, first.steps, first.schema)
     assert again.key != first.key
 
@@ -189,7 +201,8 @@ def test_a_copied_answer_to_repair_is_copied_and_not_unreadable() -> None:
 def test_a_corrected_conclusion_needs_no_more_calls() -> None:
     script = by_purpose(judge=whole(1, "So the answer is 10"))
     revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
-    assert revision.after == f"{STEPS[0]}\nThe answer is 10." and revision.edit == "The answer is 10."
+    assert revision.after == f"{STEPS[0]}\nThe answer is 10."
+    assert revision.edit == "The answer is 10."
     assert len(script.asked) == 1
 
 
@@ -220,7 +233,8 @@ def test_an_empty_chain_is_written_by_the_teacher_unjudged(judge: str, repair: s
     script = by_purpose(**{"continue": "3 x 4 - 2 = 10.\nThe answer is 10."})
     revision = script.run(set_to(judge=judge, repair=repair), candidate(""))
     assert (revision.outcome, revision.first_error, revision.verdicts) == (RevisionOutcome.REPAIRED, 0, ())
-    assert revision.after == "3 x 4 - 2 = 10.\nThe answer is 10." and len(script.asked) == 1
+    assert revision.after == "3 x 4 - 2 = 10.\nThe answer is 10."
+    assert len(script.asked) == 1
 
 
 def test_the_student_goes_on_from_the_repaired_step() -> None:
@@ -228,9 +242,11 @@ def test_the_student_goes_on_from_the_repaired_step() -> None:
     script.student = lambda _: "so the answer is 10"
     revision = script.run(FirstError(judge="direct", repair="shown", continue_="student"), candidate(CHAIN))
     (prompt,) = [ask for ask in script.asked if isinstance(ask, Prompt)]
-    assert prompt.prefix == f"{STEPS[0]}\n12 - 2 = 10.\n" and prompt.messages[0].role == "user"
+    assert prompt.prefix == f"{STEPS[0]}\n12 - 2 = 10.\n"
+    assert prompt.messages[0].role == "user"
     assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, MENDED)
-    assert revision.charge.calls == 1 and len(revision.requests) == 1
+    assert revision.charge.calls == 1
+    assert len(revision.requests) == 1
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -239,9 +255,11 @@ def test_a_student_that_never_gets_there_is_out_of_turns(turns: int) -> None:
     script.student = lambda prompt: f"Nonsense {prompt.seed}.\nThe answer is 7."
     reviser = FirstError(judge="direct", repair="shown", continue_="student", turns=turns)
     revision = script.run(reviser, candidate(CHAIN))
-    assert revision.outcome is RevisionOutcome.TURNS and revision.after is None
+    assert revision.outcome is RevisionOutcome.TURNS
+    assert revision.after is None
     assert [a.seed for a in script.asked if isinstance(a, Prompt)] == list(range(turns))
-    assert revision.charge.calls == turns and revision.first_error == 2
+    assert revision.charge.calls == turns
+    assert revision.first_error == 2
 
 
 @pytest.mark.parametrize(("last", "outcome"), [(None, RevisionOutcome.REPAIRED), (2, RevisionOutcome.TURNS)])

@@ -46,7 +46,8 @@ def test_small_faults_of_form_are_forgiven(text: str) -> None:
 
 def test_a_comma_inside_a_string_is_kept() -> None:
     value = read('{"first_error": 0, "corrected_step": "{a, }", "reason": ""}', judgement, QUESTION)
-    assert isinstance(value, Judgement) and value.corrected == "{a, }"
+    assert isinstance(value, Judgement)
+    assert value.corrected == "{a, }"
 
 
 @pytest.mark.parametrize(
@@ -91,4 +92,5 @@ def test_one_step() -> None:
 
 def test_words_are_bounded() -> None:
     value = read(json.dumps({"first_error": None, "reason": "a" * 5000}), judgement, QUESTION)
-    assert isinstance(value, Judgement) and len(value.reason) == 1000
+    assert isinstance(value, Judgement)
+    assert len(value.reason) == 1000

@@ -35,7 +35,8 @@ def test_it_finds_the_longest_prefix_in_few_calls_and_never_shows_the_wrong_step
     assert (revision.edit, revision.answer) == ("Teacher goes on.", "10")
     assert len(script.asked) == revision.charge.calls <= ceil(log2(n + 1)) + 1
     finding = [r for r in script.requests if len(r.steps) == limit]
-    assert len(finding) == 1 and of.chain.steps[limit].text.strip() not in shown(finding[0])
+    assert len(finding) == 1
+    assert of.chain.steps[limit].text.strip() not in shown(finding[0])
     assert all(r.purpose is Purpose.CONTINUE and "answer is 99" not in shown(r) for r in script.requests)
 
 
@@ -51,14 +52,16 @@ def test_a_chain_at_the_target_is_accepted_without_a_call() -> None:
     text = chain_text(2, "The answer is 10.")
     revision = (script := reaches_up_to(0)).run(FirstError(), candidate(text))
     assert (revision.outcome, revision.after, revision.answer) == (RevisionOutcome.ACCEPTED, text, "10")
-    assert script.asked == [] and revision.charge.calls == 0
+    assert script.asked == []
+    assert revision.charge.calls == 0
     assert revision.verdicts == (UNJUDGED,) * 3  # nobody looked at the steps
 
 
 def test_a_target_that_is_never_reached_is_unsure() -> None:
     revision = Script(lambda _: "The answer is 98.").run(FirstError(), candidate(chain_text(3)))
     assert (revision.outcome, revision.after, revision.answer) == (RevisionOutcome.UNSURE, None, None)
-    assert revision.verdicts == (UNJUDGED,) * 4 and revision.charge.calls == 2
+    assert revision.verdicts == (UNJUDGED,) * 4
+    assert revision.charge.calls == 2
 
 
 @pytest.mark.parametrize("said", [ReplyOutcome.EMPTY, ReplyOutcome.TRUNCATED, "苹果还剩十个 The answer is 10."])
@@ -94,7 +97,8 @@ def test_where_only_the_conclusion_is_missing_no_step_is_wrong() -> None:
     of = candidate("3 x 4 = 12.\n12 - 2 = 10.")
     revision = Script(lambda _: "The answer is 10.").run(FirstError(), of)
     assert (revision.outcome, revision.first_error) == (RevisionOutcome.REPAIRED, None)
-    assert revision.verdicts == (RIGHT, RIGHT) and revision.edit == "The answer is 10."
+    assert revision.verdicts == (RIGHT, RIGHT)
+    assert revision.edit == "The answer is 10."
 
 
 def test_a_step_that_was_cut_off_is_never_kept() -> None:
@@ -109,7 +113,8 @@ def test_no_step_and_one_step(text: str) -> None:
     script = reaches_up_to(0)
     revision = script.run(FirstError(), candidate(text))
     assert (revision.outcome, revision.first_error) == (RevisionOutcome.REPAIRED, 0)
-    assert revision.after == "Teacher goes on.\nThe answer is 10." and len(script.asked) == 1
+    assert revision.after == "Teacher goes on.\nThe answer is 10."
+    assert len(script.asked) == 1
 
 
 def voting(*answers: str) -> Script:

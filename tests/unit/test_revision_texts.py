@@ -38,7 +38,8 @@ def test_same_forgives_form_but_no_number() -> None:
 @given(st.text(), st.text())
 def test_join_leaves_the_first_text_untouched(before: str, after: str) -> None:
     joined = texts.join(before, after)
-    assert joined.startswith(before) and joined.endswith(after)
+    assert joined.startswith(before)
+    assert joined.endswith(after)
 
 
 def test_repeated_steps_are_dropped_only_at_the_start() -> None:
