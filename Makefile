@@ -38,7 +38,7 @@ bench: setup
 	$(BIN)/python benchmarks/draft.py
 
 evidence: setup
-	$(BIN)/python benchmarks/first_real_run.py
+	$(BIN)/python benchmarks/real_run.py recorded --out runs/evidence
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -55,6 +55,9 @@ class Purpose(StrEnum):
     """Given accepted steps and one more: JSON {"correct": bool, "corrected_step": str, "reason": str}."""
     CONTINUE = "continue"
     """Given accepted steps: write the rest, ending with the conclusion."""
+    ROLLOUT = "rollout"
+    """CONTINUE by a teacher that does not work from the gold answer, so that where it gets to says something
+    about the steps. A need and an offer, never the purpose of a request."""
     REPAIR = "repair"
     """Given accepted steps and the wrong next step: write that step corrected."""
 

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,21 +56,20 @@ class World:
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, progress: Progress | None = None) -> "World":
-        """Reads and checks everything that costs nothing first, then takes the folder, then loads.
+        """Reads, checks and loads everything first; the folder is touched last.
 
         Raises: InputError for data or configuration that cannot be used, RefusedError for a teacher
         that cannot do what the reviser needs, RunFolderError for a folder of another run.
         """
         pool, heldout, warmup = read_data(experiment)
-        ledger = Ledger(folder, write=True)
-        try:
-            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
+        with ExitStack() as opened:
             teacher = experiment.teacher.open()
+            opened.callback(teacher.close)
             _refuse_mismatch(experiment, teacher)
             base = experiment.student.open()
-        except BaseException:
-            ledger.__exit__(None, None, None)
-            raise
+            ledger = opened.enter_context(Ledger(folder, write=True))
+            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
+            opened.pop_all()
         return cls(
             experiment=experiment,
             ledger=ledger,

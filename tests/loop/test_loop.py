@@ -123,8 +123,13 @@ def test_warm_start_trains_the_last_student_on_the_new_rows(tmp_path: Path) -> N
 def test_a_teacher_that_cannot_do_it_is_refused_before_anything_is_drafted(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"recorded.*serves"):
         run(experiment(teacher={"kind": "recorded"}), tmp_path)
-    with Ledger(tmp_path, write=False) as ledger:
-        assert next(ledger.events(Kind.DRAFT), None) is None
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_the_rollout_judge_needs_a_teacher_that_does_not_know_the_answer(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="can rollout"):
+        run(experiment(reviser={"kind": "first_error", "judge": "rollout"}), tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
 
 
 def test_pool_and_held_out_may_not_share_a_question(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 
 import copy
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,7 +193,10 @@ class TransformersStudent:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        return get_peft_model(model, config), True
+        with warnings.catch_warnings():
+            # peft still asks transformers for gradient checkpointing by its old name
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config), True
 
 
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:

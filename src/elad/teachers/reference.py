@@ -32,7 +32,7 @@ class Reference:
 
     def open(self) -> Teacher:
         """The teacher; it reads nothing but the problems it is asked about."""
-        return Local(id="reference", serves=frozenset(Purpose), answer=answer)
+        return Local(id="reference", serves=frozenset(Purpose) - {Purpose.ROLLOUT}, answer=answer)
 
 
 def answer(request: Request, teacher: str = "reference") -> Reply:

@@ -36,7 +36,7 @@ class Rollout:
 
     @property
     def needs(self) -> frozenset[Purpose]:
-        return frozenset({Purpose.CONTINUE, Purpose.SOLVE})
+        return frozenset({Purpose.CONTINUE, Purpose.ROLLOUT, Purpose.SOLVE})
 
     def __call__(self, case: Case, draft: Draft) -> Asking[Finding]:
         if case.target is None:
