@@ -1,6 +1,7 @@
 """The command line: thin verbs, heavy imports inside them."""
 
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,11 +33,15 @@ Run = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 def main() -> None:
     """Runs a verb; turns errors into one line and the exit status of their kind."""
+    sys.path.insert(0, "")  # `module:function` and kinds of one's own are looked for in the working folder too
     try:
         app()
     except EladError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except (OSError, sqlite3.Error) as error:
+        err.print(f"[bold red]error:[/] {escape(f'{type(error).__name__}: {error}')}", highlight=False, soft_wrap=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on", highlight=False)
         sys.exit(130)
@@ -55,13 +60,11 @@ def demo(
     """The main job on the packaged sample: draft, score, repair, learn, measure; two rounds."""
     from elad.methods.elad import experiment
 
-    ready = experiment().but(overrides or [], name="demo")
+    ready, name = experiment().but(name="demo"), "demo"
     if teacher is not None:
-        ready = ready.but(
-            teacher=teacher_settings(teacher),
-            reviser={"kind": "first_error", "judge": "rollout", "repair": "blind"},
-        )
-    _run(ready, folder or Path("runs") / "demo", as_json=as_json)
+        reviser = {"kind": "first_error", "judge": "rollout", "repair": "blind"}
+        ready, name = ready.but(teacher=teacher_settings(teacher), reviser=reviser), "demo-teacher"
+    _run(ready.but(overrides or []), folder or Path("runs") / name, as_json=as_json)
 
 
 @app.command()
@@ -201,7 +204,9 @@ def eval_steps(
             table.add_row(name, str(part["n"]), f"{part['accuracy']:.1%}", f"{low:.1%} - {high:.1%}")
     out.print(table)
     f1 = "needs wrong and right chains" if told["f1"] is None else f"{told['f1']:.3f}"
-    out.print(f"F1 {f1}; {told['calls']} calls, {told['tokens_out']} tokens out; {told['left_out']} rows left out")
+    gold = "the gold answer was known" if told["uses_gold"] else "without the gold answer"
+    out.print(f"F1 {f1}, {gold}; {told['calls']} calls, {told['tokens_out']} tokens out")
+    out.print(f"{told['left_out']} rows without a gold answer were left out")
 
 
 def teacher_settings(spec: str) -> dict[str, str]:

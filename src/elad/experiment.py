@@ -50,8 +50,8 @@ def _as_list(value: object) -> object:
 class Data(_Section):
     """Where questions come from: paths, `datasets:NAME[:CONFIG[:SPLIT]]`, or problems themselves."""
 
-    pool: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)]
-    heldout: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)]
+    pool: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)] = Field(min_length=1)
+    heldout: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)] = Field(min_length=1)
     warmup: Annotated[tuple[str | Problem, ...], BeforeValidator(_as_list)] = ()
     """Rows with a rationale that every arm trains on before round 1, to learn the format."""
     columns: dict[str, str] = {}
@@ -80,6 +80,11 @@ class Control(_Section):
 
     arm: Literal["random"] = "random"
     share: float = Field(default=0.0, ge=0.0, le=0.0)
+
+
+_WAYS_TO_THE_TEACHER = tuple(
+    f"teacher.{key}" for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price")
+)
 
 
 def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
@@ -161,10 +166,10 @@ class Experiment(_Section):
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with its beginning, by dotted key.
 
-        Caps, the number of rounds and the name may change: they do not alter what was done. Data
-        are compared by content, elsewhere.
+        Caps, the number of rounds, the name, and how the teacher is reached may change: they do not
+        alter what was done. Data are compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "control")
+        free = ("name", "budget", "data", "rounds.count", "control", *_WAYS_TO_THE_TEACHER)
         flat = _flat(self.resolved())
         return {key: value for key, value in flat.items() if not key.startswith(free)}
 
@@ -197,17 +202,19 @@ def _explained(error: ValidationError) -> str:
             return str(item.get("ctx", {})["error"])
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *path, key = (str(part) for part in item["loc"])
-            return f"{'.'.join([*path, key])}: unknown key; {nearest(key, _keys(path))}"
+            keys = _keys(path)
+            if keys:
+                return f"{'.'.join([*path, key])}: unknown key; {nearest(key, keys)}"
     return reasons(error).lstrip(".")
 
 
 def _keys(path: Sequence[str]) -> list[str]:
-    """The keys that a section may have; `path` leads to it from the top."""
+    """The keys that a section may have; `path` leads to it from the top. None where it leads elsewhere."""
     section: Any = Experiment
     for part in path:
-        section = section.model_fields[part].annotation
-    fields = getattr(section, "model_fields", None) or section.__dataclass_fields__
-    return list(fields)
+        section = getattr(section, "model_fields", {}).get(part)
+        section = section and section.annotation
+    return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, Any]:

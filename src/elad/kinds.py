@@ -32,6 +32,8 @@ def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
     if not isinstance(kind, str):
         raise ConfigError(f"{where}.{tag}: missing; {nearest('', kinds(room))}")
     strategy = _load(room, kind, f"{where}.{tag}")
+    if not (isinstance(strategy, type) and dataclasses.is_dataclass(strategy)):
+        raise ConfigError(f"{where}.{tag}: {kind!r} is not a dataclass")
     known = {field.name.rstrip("_"): field.name for field in dataclasses.fields(strategy)}
     for key in settings:
         if key not in known:

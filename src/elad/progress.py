@@ -15,10 +15,6 @@ class Progress(Protocol):
         """Opens a stage of `total` items."""
         ...
 
-    def say(self, line: str) -> None:
-        """One line for the reader."""
-        ...
-
 
 class Silent:
     """Tells nothing."""
@@ -27,6 +23,3 @@ class Silent:
     def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
         """A stage that nobody watches."""
         yield lambda _: None
-
-    def say(self, line: str) -> None:
-        """Nothing."""

@@ -71,6 +71,16 @@ class Training:
     patience: int = 0
     """Stop after so many epochs without a lower validation loss; 0 trains to the end."""
 
+    def __post_init__(self) -> None:
+        """Raises: ValueError for a step that micro-batches cannot make up."""
+        if min(self.batch_size, self.micro_batch_size) < 1 or self.batch_size % min(
+            self.batch_size, self.micro_batch_size
+        ):
+            raise ValueError(
+                f"training.batch_size: must be a multiple of micro_batch_size, "
+                f"not {self.batch_size} of {self.micro_batch_size}"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
@@ -147,6 +157,11 @@ class Teacher(Protocol):
     @property
     def serves(self) -> frozenset[Purpose]:
         """Which purposes it can answer."""
+        ...
+
+    @property
+    def priced(self) -> bool:
+        """Whether its charges carry the money that they cost; always, where it costs none."""
         ...
 
     def worst_case(self, request: Request) -> "tuple[int, int, float]":

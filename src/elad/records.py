@@ -66,7 +66,7 @@ class RevisionOutcome(StrEnum):
     """What became of one revision. Only `ACCEPTED` and `REPAIRED` are trained on."""
 
     ACCEPTED = "accepted"
-    """The teacher found no wrong step: the student's chain is kept as it is."""
+    """The teacher found no wrong step: the student's steps are kept as they are, its conclusion in the task's form."""
     REPAIRED = "repaired"
     REWRITTEN = "rewritten"
     """A fresh explanation, by the controls `rewrite` and `answer_only`; trained on."""

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from elad.tasks.reading import read, refuse_overlap
 T = TypeVar("T")
 
 RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamacpp", "pydantic")
+_WORTH_TELLING_SECONDS = 0.05
 
 
 @dataclass(kw_only=True)
@@ -38,8 +39,6 @@ class World:
     heldout: Sequence[Problem]
     warmup: Sequence[Problem]
     progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-    """Time by stage since the last round was written down."""
     exhausted: str | None = None
     """The cap that was reached, in words."""
 
@@ -103,13 +102,17 @@ class World:
 
     @contextmanager
     def stage(self, number: int, name: str, total: int) -> Generator[Advance]:
-        """A stage on the progress display, its time counted under `name`."""
+        """A stage on the progress display; its time goes into the ledger when it is left in good order.
+
+        Reading a finished stage back on resume takes next to nothing and is not written down.
+        """
         started = time.monotonic()
-        try:
-            with self.progress.stage(number, name, total) as advance:
-                yield advance
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        with self.progress.stage(number, name, total) as advance:
+            yield advance
+        seconds = round(time.monotonic() - started, 3)
+        if seconds >= _WORTH_TELLING_SECONDS:
+            payload = {"stage": name, "seconds": seconds}
+            self.ledger.append(Kind.STAGE, [(str(time.time_ns()), payload)], round=number)
 
     def remembered(  # noqa: PLR0913 - one shape for all stages
         self,
@@ -183,7 +186,8 @@ def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]
         if differing:
             told = ", ".join(f"{key}: {old.get(key)!r} -> {identity.get(key)!r}" for key in differing)
             raise RunFolderError(f"{ledger.folder}: was begun with another configuration ({told})")
-    session = {"experiment": experiment.resolved(), "versions": _versions(), "machine": _machine()}
+    session = {"experiment": experiment.resolved(), "base": str(experiment.base)}
+    session |= {"versions": _versions(), "machine": _machine()}
     ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
 
 
@@ -192,6 +196,8 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     if lacking:
         served = ", ".join(sorted(teacher.serves))
         raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
+    if experiment.budget.money is not None and not teacher.priced:
+        raise RefusedError(f"budget.money: a cap cannot hold for {teacher.id}, which has no price; give teacher.price")
 
 
 def _versions() -> dict[str, str]:

@@ -47,7 +47,7 @@ def experiment(*overrides: str, **sections: Any) -> Experiment:
 
 def history(folder: Path) -> dict[str, Any]:
     """What a run did, without times: the payload of every event of work, by kind and key."""
-    timeless = (Kind.SESSION, Kind.STATE)
+    timeless = (Kind.SESSION, Kind.STATE, Kind.STAGE)
     with Ledger(folder, write=False) as ledger:
         return {
             f"{event.kind}/{event.key}": without_seconds(event.payload)

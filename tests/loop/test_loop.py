@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from loop_kit import experiment, history, problems
 
-from elad.errors import ConfigError, DataError, RefusedError, RunFolderError
+from elad.errors import ConfigError, DataError, RefusedError, RunFolderError, TeacherError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger, is_held
 from elad.loop import run
+from elad.records import Message, Problem
 from elad.report.status import status
 
 
@@ -116,6 +117,7 @@ def test_warm_start_trains_the_last_student_on_the_new_rows(tmp_path: Path) -> N
     run(experiment("training.warm_start=true"), tmp_path)
     with Ledger(tmp_path, write=False) as ledger:
         sizes = [event.payload["examples"] for event in ledger.events(Kind.TRAINING)]
+    assert len(sizes) == 3
     assert sizes[0] == 4
     assert all(size <= 8 for size in sizes[1:])
 
@@ -152,7 +154,7 @@ def test_control_shares_are_refused_by_name() -> None:
         experiment("control.share=0.2")
 
 
-@pytest.mark.parametrize("fault", ["empty", "truncated", "failed", "refused"])
+@pytest.mark.parametrize("fault", ["empty", "truncated", "refused"])
 def test_faults_of_the_teacher_are_outcomes_and_never_trained_on(tmp_path: Path, fault: str) -> None:
     run(experiment(teacher={"kind": "fake", "faults": {fault: 1.0}}), tmp_path)
     with Ledger(tmp_path, write=False) as ledger:
@@ -161,3 +163,56 @@ def test_faults_of_the_teacher_are_outcomes_and_never_trained_on(tmp_path: Path,
     assert len(revisions) == 16
     assert all(revision["after"] is None for revision in revisions)
     assert set(trained) == {4}
+
+
+def test_a_teacher_that_only_fails_stops_the_run_and_can_be_asked_again(tmp_path: Path) -> None:
+    one = experiment(teacher={"kind": "fake", "faults": {"failed": 1.0}})
+    with pytest.raises(TeacherError, match="5 requests in a row failed"):
+        run(one, tmp_path)
+    assert status(tmp_path)["state"] == "failed"
+    with Ledger(tmp_path, write=False) as ledger:
+        assert next(ledger.events(Kind.REPLY), None) is None
+        assert next(ledger.events(Kind.REVISION), None) is None
+
+
+def test_now_and_then_a_failure_is_recorded_and_final(tmp_path: Path) -> None:
+    run(experiment(teacher={"kind": "fake", "faults": {"failed": 0.2}}), tmp_path)
+    outcomes = status(tmp_path)["outcomes"]
+    assert outcomes["reply"]["failed"] > 0
+    assert outcomes["revision"]["failed"] > 0
+
+
+def test_a_cap_on_money_needs_a_price(tmp_path: Path) -> None:
+    unpriced = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "x"}
+    with pytest.raises(RefusedError, match="has no price"):
+        run(experiment("budget.money=1", teacher=unpriced), tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_a_cap_on_money_holds(tmp_path: Path) -> None:
+    paid = {"kind": "fake", "price": {"input": 1000.0, "output": 1000.0}}
+    run(experiment("budget.money=2.5", teacher=paid), tmp_path)
+    told = status(tmp_path)
+    assert 0 < told["spent"]["money"] <= 2.5
+    assert told["spent"]["currency"] == "USD"
+    assert "money: 2.5 USD" in told["reason"]
+
+
+def test_another_prompt_drafts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from elad.tasks.numeric import Numeric
+
+    run(experiment("rounds.count=1"), tmp_path)
+    asked = Numeric.messages
+
+    def reworded(self: Numeric, problem: Problem) -> tuple[Message, ...]:
+        *rest, last = asked(self, problem)
+        return (*rest, replace(last, content=last.content + "\nThink."))
+
+    with Ledger(tmp_path, write=False) as ledger:
+        before = sum(1 for _ in ledger.events(Kind.DRAFT))
+    monkeypatch.setattr(Numeric, "messages", reworded)
+    run(experiment("rounds.count=1"), tmp_path)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.DRAFT)) == 2 * before

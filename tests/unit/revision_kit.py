@@ -25,6 +25,12 @@ from elad.records import (
 QUESTION = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
 
 
+class Cut(str):
+    """A reply that the bound on its length cut off."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Sums:
     """Whole numbers after "The answer is"; the last one counts."""
@@ -44,9 +50,9 @@ class Sums:
         return None
 
     def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
-        found = re.findall(r"[Aa]nswer is \$?(-?\d+)", text)
-        if found:
-            return Parsed(answer=found[-1], outcome=ParseOutcome.PARSED)
+        found = list(re.finditer(r"(?:[Aa]nswer is (?:[\d +]+ = )?|#### )\$?(-?\d+)", text))
+        if found and (finished or found[-1].end() < len(text)):
+            return Parsed(answer=found[-1][1], outcome=ParseOutcome.PARSED)
         return Parsed(answer=None, outcome=ParseOutcome.NO_CONCLUSION if finished else ParseOutcome.TRUNCATED)
 
     def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
@@ -62,14 +68,14 @@ class Sums:
 TASK = Sums()
 
 
-def candidate(text: str, answer: str | None = "10", *, finished: bool = True) -> Candidate:
-    """A candidate whose chain is `text`."""
+def candidate(text: str, answer: str | None = "10", *, finished: bool = True, most: int = 12) -> Candidate:
+    """A candidate whose chain is `text`, in at most `most` steps."""
     problem = Problem(id="q1", question=QUESTION, answer=answer)
     parsed = TASK.parse(text, problem, finished=finished)
     chain = Chain(
         problem_id="q1",
         text=text,
-        steps=steps.split(text),
+        steps=steps.split(text, most=most),
         answer=parsed.answer,
         outcome=parsed.outcome,
         sampling=Sampling(),
@@ -91,9 +97,11 @@ class Script:
         self.asked.append(ask)
         if isinstance(ask, Prompt):
             text = self.student(ask)
-            return Generation(text=text, finished=bool(text), tokens=len(text.split()))
+            finished = bool(text) and not isinstance(text, Cut)
+            return Generation(text=text, finished=finished, tokens=len(text.split()))
         said = self.teacher(ask)
-        outcome = said if isinstance(said, ReplyOutcome) else ReplyOutcome.OK
+        read = ReplyOutcome.TRUNCATED if isinstance(said, Cut) else ReplyOutcome.OK
+        outcome = said if isinstance(said, ReplyOutcome) else read
         return Reply(
             request=ask.key,
             text="" if isinstance(said, ReplyOutcome) else said,

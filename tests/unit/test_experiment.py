@@ -35,6 +35,13 @@ BASE: dict[str, Any] = {
         ({"reviser": {"kind": "first_error", "judge": "direkt"}}, r"reviser\.judge: .*'direct'"),
         ({"reviser": {"kind": "first_error", "turns": 0}}, r"turns must be at least 1"),
         ({"data": {"pool": "p"}}, r"data\.heldout: Field required"),
+        ({"data": {"pool": "p", "heldout": []}}, r"data\.heldout: .*at least 1"),
+        ({"data": {"pool": [{"path": "p"}], "heldout": "h"}}, r"data\.pool"),
+        ({"budget": {"money": -1}}, r"budget\.money: must be 0 or more"),
+        ({"budget": {"money": float("nan")}}, r"budget\.money: must be 0 or more"),
+        ({"training": {"batch_size": 6}}, r"training\.batch_size: must be a multiple"),
+        ({"teacher": {"kind": "json:loads"}}, r"teacher\.kind: 'json:loads' is not a dataclass"),
+        ({"teacher": {"kind": "openai", "model": "x", "base_url": "http://bob:pw@h/v1"}}, r"holds a user, password"),
     ],
 )
 def test_what_cannot_be_used_is_named(wrong: dict[str, Any], told: str) -> None:

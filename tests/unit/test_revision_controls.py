@@ -1,5 +1,5 @@
 import pytest
-from revision_kit import Script, candidate, shown
+from revision_kit import Cut, Script, candidate, shown
 
 from elad.records import Purpose, ReplyOutcome, RevisionOutcome, Verdict
 from elad.revision.answer_only import AnswerOnly
@@ -36,6 +36,7 @@ def test_answer_only_is_the_conclusion_alone(said: str) -> None:
         ("The answer is 11.", RevisionOutcome.WRONG_END),
         ("Ten or so.", RevisionOutcome.WRONG_END),
         (ReplyOutcome.EMPTY, RevisionOutcome.UNREADABLE),
+        (Cut("The answer is 10"), RevisionOutcome.UNREADABLE),
         (ReplyOutcome.FAILED, RevisionOutcome.FAILED),
         (ReplyOutcome.BUDGET, RevisionOutcome.BUDGET),
     ],
@@ -45,6 +46,17 @@ def test_what_goes_wrong_has_a_name(
 ) -> None:
     revision = Script(lambda _: said).run(reviser, candidate(CHAIN))
     assert (revision.outcome, revision.after, revision.edit) == (outcome, None, None)
+
+
+def test_a_conclusion_that_was_cut_off_does_not_count() -> None:
+    revision = Script(lambda _: Cut("60 x 2 = 120.\nThe answer is 12")).run(Rewrite(), candidate(CHAIN, None))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.WRONG_END, None)
+
+
+@pytest.mark.parametrize("reviser", [Rewrite(), AnswerOnly()])
+def test_what_was_cut_off_behind_the_conclusion_does_no_harm(reviser: Rewrite | AnswerOnly) -> None:
+    revision = Script(lambda _: Cut("The answer is 10.\nNow supp")).run(reviser, candidate(CHAIN))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REWRITTEN, "The answer is 10.")
 
 
 @pytest.mark.parametrize("reviser", [Rewrite(), AnswerOnly()])

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from revision_kit import Script, candidate, one, queue, shown, whole
+from revision_kit import Cut, Script, candidate, one, queue, shown, whole
 
 from elad.protocols import Prompt
 from elad.records import Purpose, ReplyOutcome, Request, RevisionOutcome, Verdict, from_json, to_json
@@ -198,6 +198,56 @@ def test_a_copied_answer_to_repair_is_copied_and_not_unreadable() -> None:
     assert revision.outcome is RevisionOutcome.COPIED
 
 
+def test_a_copied_step_with_more_behind_it_is_copied_too() -> None:
+    script = by_purpose(judge=whole(1), repair=f"{STEPS[1]}\n14 - 4 = 10.")
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.COPIED, None)
+
+
+def test_a_copied_step_of_several_sentences_is_copied() -> None:
+    text = " ".join(f"Step alpha{i}omega is done." for i in range(20))
+    of = candidate(f"{text} The answer is 14.", most=4)
+    script = by_purpose(judge=whole(2), repair=of.chain.steps[2].text)
+    assert script.run(FirstError(judge="direct", repair="shown"), of).outcome is RevisionOutcome.COPIED
+
+
+def test_a_repair_of_several_steps_is_one_edit_and_the_way_on() -> None:
+    script = by_purpose(judge=whole(1), repair=REST)
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert (revision.after, revision.edit) == (MENDED, "12 - 2 = 10.")
+    assert purposes(script) == [Purpose.JUDGE, Purpose.REPAIR]
+
+
+def test_a_way_on_that_does_not_conclude_is_bought_to_its_end() -> None:
+    script = by_purpose(judge=whole(1), repair="12 - 2 = 10.\nSo 10.", **{"continue": "The answer is 10."})
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert revision.after == f"{STEPS[0]}\n12 - 2 = 10.\nSo 10.\nThe answer is 10."
+    assert script.requests[-1].steps == (STEPS[0], "12 - 2 = 10.", "So 10.")
+
+
+def test_a_way_on_that_was_not_seen_to_reach_the_target_is_not_taken_to() -> None:
+    script = by_purpose(
+        repair="Odd step.\nThen 7.",
+        **{"continue": lambda r: "7." if "Odd step." in r.steps else "Other way.\nThe answer is 10."},
+    )
+    script.student = lambda _: "The answer is 7."
+    of = candidate("3 x 4 = 12.\nThe answer is 14.")
+    script.run(FirstError(repair="shown", continue_="student"), of)
+    assert ("3 x 4 = 12.", "Odd step.") in [r.steps for r in script.requests if r.purpose is Purpose.CONTINUE]
+
+
+def test_a_repair_that_was_cut_off_is_unreadable() -> None:
+    script = by_purpose(judge=whole(1), repair=Cut("She has 24 - 15 = 9 rolls le"))
+    revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.UNREADABLE, None)
+
+
+def test_of_a_way_on_that_was_cut_off_the_last_step_is_bought_again() -> None:
+    script = Script(queue(whole(1), Cut("12 - 2 = 10.\nThe answer is 1"), "The answer is 10."))
+    revision = script.run(FirstError(judge="direct"), candidate(CHAIN, None))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, MENDED)
+
+
 def test_a_corrected_conclusion_needs_no_more_calls() -> None:
     script = by_purpose(judge=whole(1, "So the answer is 10"))
     revision = script.run(FirstError(judge="direct", repair="shown"), candidate(CHAIN))
@@ -206,12 +256,34 @@ def test_a_corrected_conclusion_needs_no_more_calls() -> None:
     assert len(script.asked) == 1
 
 
-def test_an_accepted_chain_is_kept_as_it_is() -> None:
-    of = candidate(" 3 x 4 = 12\n\n12 - 2 = 10. The answer is 10! ")
+STEPS_AS_WRITTEN = " 3 x 4 = 12\n\n12 - 2 = 10. \n"
+
+
+@pytest.mark.parametrize(
+    ("end", "after"),
+    [
+        ("The answer is 10.", "The answer is 10."),
+        ("So the answer is 10! ", "The answer is 10."),
+        ("#### 10", "The answer is 10."),
+        ("The answer is 10.\n\nNow suppose that Randy gives some blo", "The answer is 10."),
+        ("The answer is 8 + 2 = 10.", "8 + 2 = 10.\nThe answer is 10."),
+        ("In all my answer is 10.\nNow", "In all my answer is 10.\nThe answer is 10."),
+        ("Hence, the answer is 10.\nWell, that was it.\nI hope it helps", "The answer is 10."),
+    ],
+)
+def test_an_accepted_chain_keeps_its_steps_and_ends_with_the_conclusion(end: str, after: str) -> None:
+    of = candidate(STEPS_AS_WRITTEN + end)
     revision = by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of)
-    assert (revision.outcome, revision.after) == (RevisionOutcome.ACCEPTED, of.chain.text)
+    assert (revision.outcome, revision.after) == (RevisionOutcome.ACCEPTED, STEPS_AS_WRITTEN + after)
+    assert (revision.before, revision.answer) == (of.chain.text, "10")
     assert (revision.first_error, revision.edit) == (None, None)
     assert set(revision.verdicts) == {RIGHT}
+
+
+def test_an_accepted_conclusion_gets_a_line_of_its_own() -> None:
+    of = candidate("3 x 4 - 2 = 10, so the answer is 10.")
+    revision = by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of)
+    assert revision.after == "3 x 4 - 2 = 10, \nThe answer is 10."
 
 
 def test_an_accepted_chain_must_conclude_also_without_gold() -> None:
@@ -277,6 +349,12 @@ def test_accepted_in_a_later_turn_but_off_the_gold_answer() -> None:
     assert revision.outcome is RevisionOutcome.WRONG_END
 
 
+def test_a_cut_off_conclusion_of_the_student_does_not_count() -> None:
+    script = Script(queue(whole(1, "12 - 2 = 10."), whole(None)), student=lambda _: Cut("The answer is 1"))
+    reviser = FirstError(judge="direct", repair="shown", continue_="student")
+    assert script.run(reviser, candidate(CHAIN, None)).outcome is RevisionOutcome.WRONG_END
+
+
 def test_stepwise_does_not_ask_again_about_what_it_accepted() -> None:
     script = by_purpose(judge_step=stepwise_at(1))
     script.student = lambda _: "The answer is 9."
@@ -299,4 +377,4 @@ def test_it_asks_for_no_more_than_it_says_it_needs(judge: str, repair: str) -> N
 def test_turns_must_be_positive() -> None:
     with pytest.raises(ValueError, match="turns"):
         FirstError(turns=0)
-    assert FirstError().needs == {Purpose.CONTINUE, Purpose.SOLVE}
+    assert FirstError().needs == {Purpose.CONTINUE, Purpose.ROLLOUT, Purpose.SOLVE}

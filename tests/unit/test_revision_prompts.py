@@ -22,7 +22,9 @@ def filled(name: str, question: str = "Q") -> list[str]:
 
 
 def test_every_purpose_has_its_prompt() -> None:
-    assert set(NAMES) == {purpose.value.replace(" ", "_") for purpose in Purpose} | {"fix_json"}
+    assert set(NAMES) == {purpose.value.replace(" ", "_") for purpose in set(Purpose) - {Purpose.ROLLOUT}} | {
+        "fix_json"
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,7 @@ from math import ceil, log2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from revision_kit import TASK, Script, candidate, queue, shown
+from revision_kit import TASK, Cut, Script, candidate, queue, shown
 
 from elad.protocols import Prompt
 from elad.records import Candidate, Purpose, ReplyOutcome, Request, RevisionOutcome, Verdict
@@ -151,20 +151,28 @@ def test_no_majority_is_unsure() -> None:
     assert (revision.outcome, revision.charge.calls) == (RevisionOutcome.UNSURE, 3)
 
 
+def test_a_solution_that_was_cut_off_does_not_vote() -> None:
+    script = Script(lambda _: Cut("60 x 2 = 120.\nThe answer is 12"))
+    revision = script.run(FirstError(), unknown(chain_text(1)))
+    assert (revision.outcome, revision.charge.calls) == (RevisionOutcome.UNSURE, 3)
+
+
 def test_the_student_s_own_chain_does_not_vote() -> None:
     revision = voting("7", "8", "9").run(FirstError(), unknown("The answer is 7."))
     assert revision.outcome is RevisionOutcome.UNSURE
 
 
-def test_in_a_second_turn_the_bought_continuation_is_used_before_another_is_bought() -> None:
+@pytest.mark.parametrize("gap", ["", "\n", " \n\n"])
+def test_in_a_second_turn_the_bought_continuation_is_used_before_another_is_bought(gap: str) -> None:
     of = candidate("A bad start.\nThe answer is 5.")
     script = Script(lambda _: "3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10.")
-    script.student = lambda prompt: "The answer is 12." if prompt.seed == 0 else "The answer is 10."
+    script.student = lambda prompt: f"{gap}The answer is 12." if prompt.seed == 0 else "The answer is 10."
     revision = script.run(FirstError(continue_="student"), of)
     prompts = [ask for ask in script.asked if isinstance(ask, Prompt)]
-    assert [p.prefix for p in prompts] == ["A bad start.\n3 x 4 = 12.\n", "A bad start.\n3 x 4 = 12.\n12 - 2 = 10.\n"]
+    begun = "A bad start.\n3 x 4 = 12.\n"
+    assert [p.prefix for p in prompts] == [begun, f"{begun}{gap}12 - 2 = 10.\n"]
     assert (revision.outcome, revision.charge.calls) == (RevisionOutcome.REPAIRED, 2)
-    assert revision.after == "A bad start.\n3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10."
+    assert revision.after == f"{begun}{gap}12 - 2 = 10.\nThe answer is 10."
     assert (revision.first_error, revision.edit) == (1, "3 x 4 = 12.")
 
 

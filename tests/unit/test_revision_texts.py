@@ -1,8 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from revision_kit import QUESTION, TASK, candidate
 
 from elad.revision import texts
+from elad.tasks.numeric import Numeric
 
 PROBLEM = candidate("").problem
 
@@ -10,6 +12,18 @@ PROBLEM = candidate("").problem
 def test_marks_and_fences_go_and_the_words_stay() -> None:
     said = "```text\nStep 1: 3 x 4 = 12.\n\n2. 12 - 2 = **10**.\n- So 10 are left.\n[3] 3.5 stays\n```\n"
     assert texts.clean(said, QUESTION) == "3 x 4 = 12.\n12 - 2 = 10.\nSo 10 are left.\n3.5 stays"
+
+
+@pytest.mark.parametrize(
+    ("said", "plain"),
+    [
+        ("5**2 = 25", "5**2 = 25"),
+        ("(2 + 3)**2 = 5 ** 2", "(2 + 3)**2 = 5 ** 2"),
+        ("He has **12** of 5**2 and 3 **x** (**4**)", "He has 12 of 5**2 and 3 x (4)"),
+    ],
+)
+def test_powers_are_no_bold_marks(said: str, plain: str) -> None:
+    assert texts.clean(said, QUESTION) == plain
 
 
 def test_control_characters_do_not_come_through() -> None:
@@ -52,6 +66,24 @@ def test_one_conclusion_in_the_task_s_own_form() -> None:
     rest = ("12 - 2 = 10.", "So the answer is 10", "The answer is 10!", "I hope that helps.")
     whole = texts.whole(PROBLEM, TASK, "3 x 4 = 12. ", rest)
     assert whole == texts.Whole(text="3 x 4 = 12. \n12 - 2 = 10.\nThe answer is 10.", answer="10")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("The answer is 52 + 38 = 90.", "52 + 38 = 90."),
+        ("Therefore, the final answer is: 52 + 38 = 90", "52 + 38 = 90"),
+        (r"So he had 52 + 38 = \boxed{90} blocks.", "So he had 52 + 38 = 90 blocks."),
+        (r"The answer is \boxed{52 + 38 = 90}.", "52 + 38 = 90."),
+        ("#### 52 + 38 = 90", "52 + 38 = 90"),
+        ("So the answer is 90", ""),
+        (r"\boxed{90}", ""),
+    ],
+)
+def test_a_working_within_the_conclusion_is_kept(said: str, kept: str) -> None:
+    assert texts.working(said) == kept
+    whole = texts.whole(PROBLEM, Numeric(), "", ("He used 52.", said, "Well done!"))
+    assert whole.text.splitlines() == ["He used 52.", *filter(None, [kept]), "The answer is 90."]
 
 
 def test_a_text_without_conclusion_stays_and_has_no_answer() -> None:

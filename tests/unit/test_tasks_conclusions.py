@@ -35,6 +35,7 @@ def test_finds_the_last_conclusion(text: str, body: str, asked: bool) -> None:
     last = conclusions.find(text)[-1]
     assert (last.body, last.asked) == (body, asked)
     assert conclusions.as_asked(text) is asked
+    assert conclusions.said(text) == body
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_finds_the_last_conclusion(text: str, body: str, asked: bool) -> None:
 def test_finds_none_where_nothing_is_concluded(text: str) -> None:
     assert conclusions.find(text) == []
     assert not conclusions.as_asked(text)
+    assert conclusions.said(text) == ""
 
 
 def test_a_conclusion_knows_where_its_sentence_begins() -> None:

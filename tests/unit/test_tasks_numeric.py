@@ -51,6 +51,12 @@ def test_a_long_gold_decimal_is_concluded_in_short() -> None:
     [
         ("30 - 4 = 26.\nThe answer is 26.", True, ParseOutcome.PARSED, True, True),
         ("The answer is $26 dollars", True, ParseOutcome.PARSED, True, True),
+        ("The answer is 22 + 4.", True, ParseOutcome.PARSED, False, True),
+        ("The answer is 22 + 4 = 26.", True, ParseOutcome.PARSED, True, True),
+        ("The answer is 104/4.", True, ParseOutcome.PARSED, False, True),
+        ("The answer is 52/2 = 26.", True, ParseOutcome.PARSED, True, True),
+        ("The answer is less than 26.", True, ParseOutcome.AMBIGUOUS, False, False),
+        ("The answer is 26 more than 83.", True, ParseOutcome.AMBIGUOUS, False, False),
         ("Answer: 26", True, ParseOutcome.PARSED, False, True),
         ("#### 26", True, ParseOutcome.PARSED, False, True),
         ("So he has 26 apples.", True, ParseOutcome.NO_CONCLUSION, False, True),

@@ -43,6 +43,14 @@ decimals = st.fractions(min_value=-(10**9), max_value=10**9, max_denominator=10*
         ("26 apples in 3 boxes", "26"),
         ("that Natalia sold 72 clips.", "72"),
         ("12 m^2.", "12"),
+        ("7 more than Tom has.", "7"),
+        ("7 more apples.", "7"),
+        ("26, which is more than 20.", "26"),
+        ("26, more than 20.", "26"),
+        ("26 (at least 20).", "26"),
+        ("26, because 30 is more than 4.", "26"),
+        ("26 rather than 27.", "26"),
+        ("<b>26</b>", "26"),
         ("twelve.", "12"),
         ("twenty-five apples", "25"),
         ("30 - 4.", "26"),
@@ -72,6 +80,22 @@ def test_reads_the_number_that_is_stated(body: str, value: str) -> None:
         ("11/22/2024", ParseOutcome.AMBIGUOUS),
         ("3:30", ParseOutcome.AMBIGUOUS),
         ("five or six", ParseOutcome.AMBIGUOUS),
+        ("less than 90.", ParseOutcome.AMBIGUOUS),
+        ("more than $90", ParseOutcome.AMBIGUOUS),
+        ("greater than or equal to 90.", ParseOutcome.AMBIGUOUS),
+        ("7 more than 83.", ParseOutcome.AMBIGUOUS),
+        ("7 more apples than 83.", ParseOutcome.AMBIGUOUS),
+        ("seven more than 83.", ParseOutcome.AMBIGUOUS),
+        ("less than ninety.", ParseOutcome.AMBIGUOUS),
+        ("at least 90 apples", ParseOutcome.AMBIGUOUS),
+        ("that he needs at most 90.", ParseOutcome.AMBIGUOUS),
+        ("90 or more.", ParseOutcome.AMBIGUOUS),
+        ("over 90.", ParseOutcome.AMBIGUOUS),
+        ("not 90.", ParseOutcome.AMBIGUOUS),
+        ("x < 90", ParseOutcome.AMBIGUOUS),
+        ("x >= 90", ParseOutcome.AMBIGUOUS),
+        ("≤ 90", ParseOutcome.AMBIGUOUS),
+        (r"$x \geq 90$", ParseOutcome.AMBIGUOUS),
         ("blue.", ParseOutcome.NO_CONCLUSION),
         ("", ParseOutcome.NO_CONCLUSION),
         ("1/0", ParseOutcome.NO_CONCLUSION),
@@ -85,6 +109,39 @@ def test_reads_the_number_that_is_stated(body: str, value: str) -> None:
 )
 def test_says_why_no_number_is_stated(body: str, outcome: ParseOutcome) -> None:
     assert quantities.stated(body) == (None, outcome)
+
+
+@pytest.mark.parametrize(
+    ("body", "written"),
+    [
+        ("52 + 38.", False),
+        ("(52 + 38)", False),
+        ("$52 + 38$.", False),
+        ("x = 52 + 38", False),
+        ("3 * (4 + 2).", False),
+        ("1/2 + 1/3", False),
+        (r"9 \times 10.", False),
+        ("2^3.", False),
+        ("180/2.", False),
+        (r"\frac{180}{2} apples.", False),
+        ("52 + 38 = 90.", True),
+        ("90 = 52 + 38.", True),
+        ("x = 90", True),
+        ("90.", True),
+        ("-90", True),
+        ("$1,234.50 dollars.", True),
+        ("3/4", True),
+        ("1 1/2", True),
+        (r"\frac{3}{4}.", True),
+        (r"2\sqrt{3}.", True),
+        (r"3 \times 10^8", True),
+        ("ninety.", True),
+        ("90, because 52 + 38 = 90.", True),
+    ],
+)
+def test_knows_a_number_from_a_sum_that_is_left_to_do(body: str, written: bool) -> None:
+    assert quantities.stated(body)[1] is ParseOutcome.PARSED
+    assert quantities.worked_out(body) is written
 
 
 @pytest.mark.parametrize("body", ["12", "$", "3 + 4 =", "1,", "-", "3/"])

@@ -160,6 +160,38 @@ def test_a_chain_without_an_answer_agrees_with_nothing() -> None:
     assert (scores.parts["inter"], scores.aggregate, scores.confidence) == ((1.0, 1.0), 1.0, 0.0)
 
 
+RAMBLING = "Note 1 says so.\nThe answer is 5.\nThis is right.\nThe answer is 5."
+
+
+@pytest.mark.parametrize(("aggregate", "expected"), [("mean", 0.75), ("max", 1.0), ("sum", 1.5)])
+def test_what_follows_the_first_conclusion_is_not_scored(aggregate: Any, expected: float) -> None:
+    student = Scripted(says=lambda prompt: " 5." if said(prompt) and prompt.prefix.endswith(TASK.cue) else " Who knows?")
+    scores = one(Elad(samples=3, aggregate=aggregate), student, RAMBLING)
+    assert [len(prompts) for prompts, _ in student.asked] == [2, 6]
+    assert scores.parts == {"intra": (1.0, 0.0, 0.0, 0.0), "inter": (1.0, 1.0, 0.0, 0.0)}
+    assert scores.steps == (1.0, 0.5, 0.0, 0.0)
+    assert scores.aggregate == expected
+    assert scores.detail["conclusions"] == [None, "5", "5"]
+
+
+def test_leave_one_out_sees_no_conclusion_however_the_chain_goes_on() -> None:
+    student = Scripted(says=lambda prompt: " 6.")
+    scores = one(Elad(weight=1.0, intra="leave_one_out"), student, RAMBLING)
+    ((prompts, _),) = student.asked
+    assert [prompt.prefix for prompt in prompts] == ["The answer is", "Note 1 says so.\nThe answer is"]
+    assert scores.parts == {"intra": (1.0, 1.0, 0.0, 0.0)}
+    assert scores.aggregate == 1.0
+
+
+def test_a_prefix_that_names_the_answer_does_not_conclude_for_what_follows() -> None:
+    text = "Note 1: I think the answer is 5.\nNote 2 says so."
+    student = Scripted(says=lambda prompt: "The answer is 5." if prompt.seed in agree else "Who knows?")
+    agree = {derive_seed(7, "q", "inter", 2, 0)}
+    scores = one(Elad(weight=0.0, samples=4), student, text)
+    assert scores.parts == {"inter": (1.0, 0.75)}
+    assert scores.detail["sampled"] == [[None] * 4, ["5", None, None, None]]
+
+
 PLACES = ("sky", "sea", "B: sand")
 
 
@@ -174,10 +206,23 @@ def test_options_are_weighed_and_nothing_is_written() -> None:
     assert student.asked == []
     assert [len(pairs) for pairs in student.scored] == [6]
     soft = one(Elad(weight=1.0, soft=True), student, notes(1, "(B) sea"), PLACES)
-    # By hand: p_1 = (.1, .8, .1), p_2 = (0, 1, 0), M = (.05, .9, .05).
-    by_hand = sqrt((0.2 * log(2, 2) + 0.8 * log(0.8 / 0.9, 2) + log(1 / 0.9, 2)) / 2)
-    assert soft.parts["intra"][1] == pytest.approx(by_hand)
-    assert 0 < soft.parts["intra"][0] < 1
+    # By hand: p_0 = (.4, .4, .2), p_1 = (.1, .8, .1), M = (.25, .6, .15).
+    by_hand = sqrt(
+        (0.4 * log(1.6, 2) + 0.4 * log(2 / 3, 2) + 0.2 * log(4 / 3, 2)
+         + 0.1 * log(0.4, 2) + 0.8 * log(4 / 3, 2) + 0.1 * log(2 / 3, 2)) / 2
+    )  # fmt: skip
+    assert soft.parts["intra"] == (pytest.approx(by_hand), 0.0)
+
+
+@pytest.mark.parametrize("kind", ["prefix", "leave_one_out"])
+def test_a_soft_conclusion_changes_only_what_it_contradicts(kind: Any) -> None:
+    student = Scripted(weighs=lambda prompt, option: log((0.1, 0.8, 0.1)["ABC".index(option[-1])]))
+    uncertainty = Elad(weight=1.0, intra=kind, soft=True)
+    assert one(uncertainty, student, notes(1, "(B) sea"), PLACES).parts["intra"] == (0.0, 0.0)
+    contrary = one(uncertainty, student, notes(1, "(A) sky"), PLACES).parts["intra"]
+    # By hand: p_1 = (.1, .8, .1), p_2 = (1, 0, 0), M = (.55, .4, .05).
+    by_hand = sqrt((0.1 * log(0.1 / 0.55, 2) + 0.9 * log(2, 2) + log(1 / 0.55, 2)) / 2)
+    assert contrary == pytest.approx((0.0 if kind == "prefix" else by_hand, by_hand))
 
 
 @pytest.mark.parametrize("bad", [nan, float("inf")])

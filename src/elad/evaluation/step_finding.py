@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elad.errors import RefusedError
 from elad.evaluation.intervals import wilson
 from elad.evaluation.step_labels import Labelled, read_labelled
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
 from elad.progress import Advance, Progress
 from elad.protocols import Ask, Revising, Task, Teacher, Told
-from elad.records import Candidate, Reply, Request, Revision, RevisionOutcome, digest, from_json, to_json
+from elad.records import Candidate, Purpose, Reply, Request, Revision, RevisionOutcome, digest, from_json, to_json
 from elad.revision.case import Asking, Case, Draft
 from elad.revision.driving import drive
 from elad.revision.judges import Judge
@@ -31,20 +32,28 @@ def find_steps(  # noqa: PLR0913
 ) -> dict[str, Any]:
     """Reads, judges and measures; the figures of `measured` with who judged what.
 
+    `uses_gold` tells whether judge or teacher was given the gold answer: such figures do not compare
+    with those of a judge that has to do without.
+
     `teacher` is what a configuration says of one. A stopped run goes on from the replies in `folder`.
     """
     task = build("elad.tasks", "numeric", "task")
-    judging = build("elad.revision.judges", judge, "--judge")
+    judging: Judge = build("elad.revision.judges", judge, "--judge")
     known = read(list(references), columns={}, limit=None, base=Path()) if references else []
     by_question = {problem.question.strip(): problem for problem in known}
     rows, left_out = read_labelled(sources, task, references=by_question, limit=limit, seed=seed)
-    opened = build("elad.teachers", teacher, "--teacher").open()
+    opened: Teacher = build("elad.teachers", teacher, "--teacher").open()
     try:
+        lacking = judging.needs - opened.serves
+        if lacking:
+            raise RefusedError(f"--judge {judge}: needs a teacher that can {', '.join(sorted(lacking))}")
         with Ledger(folder, write=True) as ledger, progress.stage(0, "judge", len(rows)) as advance:
             found = judge_all(rows, judging, opened, task, ledger, advance)
     finally:
         opened.close()
-    asked = {"sources": list(sources), "teacher": opened.id, "judge": judge, "limit": limit, "seed": seed}
+    asked: dict[str, Any] = {"sources": list(sources), "teacher": opened.id, "judge": judge}
+    asked |= {"limit": limit, "seed": seed}
+    asked["uses_gold"] = Purpose.ROLLOUT in judging.needs or Purpose.ROLLOUT not in opened.serves
     return asked | measured(rows, found) | {"left_out": left_out}
 
 
@@ -72,7 +81,7 @@ def judge_all(
     reviser = OnlyJudge(judge=judge)
     works = {i: reviser(row.candidate, task) for i, row in enumerate(rows)}
     found: dict[int, Revision] = {}
-    for i, revision in drive(works, lambda asks: _answers(asks, teacher, ledger)):
+    for i, revision in drive(works, lambda asks: ask_all(asks, teacher, ledger)):
         found[i] = revision
         advance(1)
     return [found[i] for i in range(len(rows))]
@@ -114,7 +123,8 @@ def _share(hits: Sequence[bool]) -> dict[str, Any]:
     return {"n": len(hits), "accuracy": sum(hits) / len(hits), "interval": list(wilson(sum(hits), len(hits)))}
 
 
-def _answers(asks: Sequence[Ask], teacher: Teacher, ledger: Ledger) -> list[Told]:
+def ask_all(asks: Sequence[Ask], teacher: Teacher, ledger: Ledger) -> list[Told]:
+    """The teacher's replies, in the order of the requests; what the ledger has is not asked again."""
     requests = [ask for ask in asks if isinstance(ask, Request)]
     assert len(requests) == len(asks), "a judge asks the teacher alone"
     keys = {request.key: digest([teacher.id, request.key]) for request in requests}

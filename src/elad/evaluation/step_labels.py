@@ -50,6 +50,9 @@ def _problem(row: dict[str, Any], where: str, references: Mapping[str, Problem])
     for key, kind in (("id", str), ("question", str), ("steps", list), ("first_error", int)):
         if not isinstance(row.get(key), kind):
             raise DataError(f"{where}: {key!r} must be a {kind.__name__}, found {row.get(key)!r:.80}")
+    for key in ("answer", "reference_solution"):
+        if not isinstance(row.get(key), str | None):
+            raise DataError(f"{where}: {key!r} must be a text, found {row[key]!r:.80}")
     known = references.get(row["question"].strip())
     answer = row.get("answer") or (known.answer if known else None)
     rationale = row.get("reference_solution") or (known.rationale if known else None)

@@ -1,6 +1,7 @@
 """What may still be spent: caps for the whole campaign, cumulative over resumes."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 from elad.records import Charge
 
@@ -17,6 +18,13 @@ class Budget:
     """Teacher tokens, in and out."""
     seconds: float | None = None
     """Working time of the run."""
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError for a cap that is no number or below 0."""
+        for name in ("money", "questions", "calls", "tokens", "seconds"):
+            cap = getattr(self, name)
+            if cap is not None and not (isfinite(cap) and cap >= 0):
+                raise ValueError(f"budget.{name}: must be 0 or more, not {cap}")
 
     def refusal(self, spent: Charge, reserved: Charge, worst: Charge, elapsed_seconds: float) -> str | None:
         """The cap that one more request could break, in words; None when it may be sent.

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     REVISION = "revision"
     TRAINING = "training"
     GRADE = "grade"
+    STAGE = "stage"
+    """A stage was left: its name and the seconds it took; a killed one leaves none."""
     ROUND = "round"
     STATE = "state"
     """A session ended: finished, stopped or failed, with the reason."""

@@ -27,10 +27,9 @@ def experiment() -> "Experiment":
         "task": {"kind": "numeric"},
         "student": {"engine": "transformers", "model": "smollm2-135m"},
         "teacher": {"kind": "reference"},
-        "uncertainty": {"kind": "elad", "samples": 2, "max_tokens": 32, "probe_tokens": 8},
+        "uncertainty": {"kind": "elad", "samples": 1, "probe_tokens": 8},
         "reviser": {"kind": "first_error", "judge": "direct", "repair": "blind", "continue": "teacher"},
         "drafting": {"max_tokens": 48},
-        "training": {"epochs": 2},
-        "rounds": {"count": 2, "questions": 30},
+        "rounds": {"count": 2, "questions": 24},
     }
     return Experiment.of(raw, base=folder(), source="methods/elad.py")

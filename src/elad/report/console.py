@@ -49,7 +49,3 @@ class ConsoleProgress:
             seconds = bar.tasks[0].elapsed or 0.0
         if seconds >= 1:
             self.console.print(f"round {round}  {name:<9} {total:>6}  {seconds:7.1f} s", highlight=False)
-
-    def say(self, line: str) -> None:
-        """Prints one line above the bar."""
-        self.console.print(line, highlight=False)

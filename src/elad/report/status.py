@@ -1,6 +1,5 @@
 """The state of a run, from its ledger alone."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -45,16 +44,7 @@ def status(folder: Path) -> dict[str, Any]:
 def round_table(told: dict[str, Any]) -> Table:
     """The rounds of a run as a table for the terminal."""
     table = Table(title=f"{told['name']}: {told['state']} ({told['reason']})", title_justify="left")
-    for head in (
-        "round",
-        "questions",
-        "accuracy",
-        "95 % interval",
-        "parsed",
-        "tokens in",
-        "tokens out",
-        "money",
-    ):
+    for head in ("round", "bought", "accuracy", "95 % interval", "parsed", "teacher tokens", "money"):
         table.add_column(head, justify="right")
     currency = told["spent"]["currency"] or ""
     for row in told["rounds"]:
@@ -63,10 +53,9 @@ def round_table(told: dict[str, Any]) -> Table:
             str(row["round"]),
             str(row["questions"]),
             f"{row['accuracy']:.1%}",
-            f"{low:.1%} - {high:.1%}",
+            f"{low:.0%} to {high:.0%}",
             f"{row['parsed']:.1%}",
-            str(row["tokens_in"]),
-            str(row["tokens_out"]),
+            f"{row['tokens_in']} + {row['tokens_out']}",
             f"{row['money']:.4f} {currency}".strip(),
         )
     return table
@@ -100,7 +89,7 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     bought, before = 0, None
     for turn in rounds:
-        bought += len(turn.picks)
+        bought += sum(turn.revisions.values())
         charge = turn.charge
         out.append(
             {
@@ -128,8 +117,3 @@ def _outcomes(ledger: Ledger) -> dict[str, dict[str, int]]:
     for kind in (Kind.DRAFT, Kind.REPLY, Kind.REVISION):
         counts[kind.value] = Counter(event.payload["outcome"] for event in ledger.events(kind))
     return {kind: dict(counter) for kind, counter in counts.items() if counter}
-
-
-def as_json(value: Any) -> str:
-    """One JSON document, indented."""
-    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -34,7 +34,7 @@ _ENDS = {
     ReplyOutcome.FAILED: RevisionOutcome.FAILED,
     ReplyOutcome.REFUSED: RevisionOutcome.FAILED,
 }
-"""Replies that end a revision at once. Empty and cut-off ones are read for what they hold."""
+"""Replies that end a revision at once. Of a cut-off one, what is complete is read."""
 
 
 class Ended(Exception):
@@ -137,10 +137,11 @@ class Case:
         return found
 
     def ask_text(self, request: Request, given: Sequence[str]) -> Asking[tuple[str, ...]]:
-        """The steps that the teacher wrote after the `given` ones; () where nothing is usable."""
+        """The complete steps that the teacher wrote after the `given` ones; () where nothing is usable."""
         (reply,) = yield from self.ask(request)
-        text = texts.clean(reply.text, request.problem.question)
-        return texts.unrepeated(texts.parts(text), given)
+        steps = texts.parts(texts.clean(reply.text, request.problem.question))
+        cut_off = reply.outcome is ReplyOutcome.TRUNCATED or len(reply.text) > texts.MOST_CHARACTERS
+        return texts.unrepeated(steps[:-1] if cut_off else steps, given)
 
     def ask_on(self, given: Sequence[str]) -> Asking[tuple[str, ...]]:
         """The steps with which the teacher goes on from accepted ones; () where nothing is usable."""

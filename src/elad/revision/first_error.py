@@ -96,26 +96,30 @@ class FirstError:
         mend = shown if wrong and self.repair == "shown" else blind
         repair = yield from mend(case, draft, index, finding)
         case.edit = case.edit or repair.edit
-        if wrong and texts.same(repair.edit, wrong[0]):
+        # A long chain's wrong step may be several steps in one.
+        begun = ("\n".join(repair.steps[: i + 1]) for i in range(len(repair.steps)))
+        if wrong and any(texts.same(text, wrong[0]) for text in begun):
             raise Ended(RevisionOutcome.COPIED, "the repaired step says what the wrong one said")
         return repair
 
 
 def _by_teacher(case: Case, draft: Draft, index: int, repair: Repair) -> Asking[Revision]:
-    """The chain with the repaired step and the teacher's rest, which is bought where it is missing."""
-    edit, rest = repair.edit, repair.rest
-    if not rest and not _concludes(case, edit):
+    """The chain with the repaired step and the teacher's rest, bought as far as it is missing."""
+    steps = repair.steps
+    if not _concludes(case, "\n".join(steps)):
         given = [step.text for step in draft.chain.steps[:index]]
-        rest = yield from case.ask_on([*given, edit])
-    return _repaired(case, draft.chain.prefix(index), (*edit.splitlines(), *rest))
+        steps += yield from case.ask_on([*given, *steps])
+    return _repaired(case, draft.chain.prefix(index), steps)
 
 
 def _by_student(case: Case, draft: Draft, index: int, repair: Repair, turn: int) -> Asking[Draft]:
     """What the student makes of the repaired step."""
     base = texts.join(draft.chain.prefix(index), repair.edit) + "\n"
     chain = yield from case.ask_student(base, turn)
-    accepted = sum(step.end <= len(base) for step in chain.steps)
-    return Draft(chain=chain, accepted=accepted, rest=repair.rest)
+    # White space that the student begins with belongs to the repaired step.
+    accepted = sum(step.start < len(base.rstrip()) for step in chain.steps)
+    reached = texts.whole(case.candidate.problem, case.task, base, repair.rest).answer
+    return Draft(chain=chain, accepted=accepted, rest=repair.rest if case.at_target(reached) else ())
 
 
 def _accepted(case: Case, draft: Draft) -> Revision:
@@ -123,12 +127,14 @@ def _accepted(case: Case, draft: Draft) -> Revision:
     chain = draft.chain
     if chain is not case.candidate.chain:
         return _finished(case, draft)
-    case.check_end(chain.answer)
-    return case.revision(RevisionOutcome.ACCEPTED, whole=texts.Whole(text=chain.text, answer=chain.answer))
+    answer = case.check_end(chain.answer)
+    whole = texts.closed(case.candidate.problem, case.task, chain, answer)
+    return case.revision(RevisionOutcome.ACCEPTED, whole=whole)
 
 
 def _finished(case: Case, draft: Draft) -> Revision:
     """The record of a repaired chain that the student finished."""
+    case.check_end(draft.chain.answer)
     before = draft.chain.prefix(draft.accepted)
     return _repaired(case, before, texts.parts(draft.chain.text[len(before) :]))
 
@@ -139,10 +145,10 @@ def _repaired(case: Case, before: str, rest: tuple[str, ...]) -> Revision:
     whole = texts.whole(problem, task, before, rest)
     answer = case.check_end(whole.answer)
     if case.edit and is_conclusion(case.edit):
-        case.edit = task.conclusion(problem, answer)
+        case.edit = texts.working(case.edit) or task.conclusion(problem, answer)
     return case.revision(RevisionOutcome.REPAIRED, whole=whole)
 
 
-def _concludes(case: Case, edit: str) -> bool:
-    """Whether the repaired step is itself a conclusion."""
-    return case.task.parse(edit, case.candidate.problem).answer is not None
+def _concludes(case: Case, text: str) -> bool:
+    """Whether repaired steps conclude."""
+    return case.task.parse(text, case.candidate.problem).answer is not None

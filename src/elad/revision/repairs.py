@@ -15,6 +15,10 @@ class Repair:
     rest: tuple[str, ...]
     """The teacher's steps after it, as far as they were bought."""
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return (self.edit, *self.rest)
+
 
 def blind(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repair]:
     """The step at `index` and the rest, by a teacher that never sees what the student wrote there.
@@ -33,11 +37,11 @@ def shown(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repa
 
     Raises: Ended when there is nothing usable in the reply.
     """
-    edit = texts.parts(texts.clean(finding.corrected, case.candidate.problem.question))
-    if not edit:
+    said = texts.parts(texts.clean(finding.corrected, case.candidate.problem.question))
+    if not said:
         steps = [step.text for step in draft.chain.steps[: index + 1]]
         given, step = lines(steps[:-1]), steps[-1].strip()
-        edit = yield from case.ask_text(case.request(Purpose.REPAIR, steps, given=given, step=step), steps[:-1])
-    if not edit:
+        said = yield from case.ask_text(case.request(Purpose.REPAIR, steps, given=given, step=step), steps[:-1])
+    if not said:
         raise Ended(RevisionOutcome.UNREADABLE, "the corrected step could not be read")
-    return Repair(edit="\n".join(edit), rest=())
+    return Repair(edit=said[0], rest=said[1:])

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elad import steps
+from elad.arithmetic import claims
 from elad.protocols import Task
-from elad.records import Problem
+from elad.records import Chain, Problem
 
 MOST_CHARACTERS = 4_000
 _MOST_STEPS = 64
@@ -16,6 +17,15 @@ _MARK = re.compile(
     r"|\d{1,2}[.)][ \t]|[-*•][ \t])[ \t]*",
     re.MULTILINE | re.IGNORECASE,
 )
+_BOLD = re.compile(r"(?<=[\d)\]])(\*\*| \*\* )(?=[\d(\[])|\*\*")
+"""Bold marks; a power is in the group."""
+_CUE = re.compile(
+    r"\A[^=\d]{0,80}?\banswer(?:[ \t](?:choice|option))?[*_ \t]{0,4}"
+    r"(?:[:=]|(?:is|are|was|will be|would be|equals)\b)[\s:*_]{0,8}"
+    r"|\A\#{2,6}\s{0,4}",
+    re.IGNORECASE,
+)
+_BOX = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,80}\}){0,200}+)\}")
 _UNPRINTABLE = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f]")
 _ORNAMENT = re.compile(r"[\s:;!*_$`'\"]|[.,](?!\d)")
 
@@ -26,7 +36,7 @@ def clean(text: str, question: str) -> str:
     Unusable is what holds no text or another language than the question. Steps lose their numbers
     because the student's own have none. At most `MOST_CHARACTERS` are kept.
     """
-    kept = _UNPRINTABLE.sub(" ", text[:MOST_CHARACTERS]).replace("**", "")
+    kept = _BOLD.sub(r"\1", _UNPRINTABLE.sub(" ", text[:MOST_CHARACTERS]))
     lines = (line.strip() for line in _MARK.sub("", _FENCE.sub("", kept)).splitlines())
     plain = "\n".join(line for line in lines if line)
     return "" if foreign(plain, question) else plain
@@ -83,11 +93,42 @@ class Whole:
 def whole(problem: Problem, task: Task, before: str, rest: tuple[str, ...]) -> Whole:
     """The accepted text `before`, untouched, and the rest, with one conclusion in the task's own form.
 
-    What follows the last conclusion is dropped, and so are conclusions before it.
+    What follows the last conclusion is dropped, and so are conclusions before it; an equation that one
+    of them works out is kept.
     """
     answer = task.parse(join(before, "\n".join(rest)), problem).answer
     if answer is None:
         return Whole(text=join(before, "\n".join(rest)), answer=None)
     last = max((i for i, step in enumerate(rest) if steps.is_conclusion(step)), default=len(rest))
-    body = [step for step in rest[:last] if not steps.is_conclusion(step)]
+    return _concluded(problem, task, before, rest[: last + 1], answer)
+
+
+def closed(problem: Problem, task: Task, chain: Chain, answer: str) -> Whole:
+    """A chain that concludes with `answer`, its last conclusion in the task's own form and nothing after it.
+
+    The steps before that conclusion are untouched.
+    """
+    places = [
+        i
+        for i, step in enumerate(chain.steps)
+        if steps.is_conclusion(step.text) or task.parse(step.text, problem).answer is not None
+    ]
+    last = places[-1] if places else len(chain.steps) - 1
+    return _concluded(problem, task, chain.prefix(last), (chain.steps[last].text.strip(),), answer)
+
+
+def _concluded(problem: Problem, task: Task, before: str, rest: tuple[str, ...], answer: str) -> Whole:
+    """`before` and the rest, its conclusions replaced by one at the end."""
+    kept = [working(step) if steps.is_conclusion(step) else step for step in rest]
+    body = [step for step in kept if step]
     return Whole(text=join(before, "\n".join([*body, task.conclusion(problem, answer)])), answer=answer)
+
+
+def working(conclusion: str) -> str:
+    r"""What a concluding step works out, without cue and box; "" where it holds no equation.
+
+    >>> working(r"So the answer is 52 + 38 = \boxed{90}.")
+    '52 + 38 = 90.'
+    """
+    plain = _BOX.sub(r"\1", _CUE.sub("", _MARK.sub("", conclusion).lstrip())).strip()
+    return plain if claims(plain) else ""

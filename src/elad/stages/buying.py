@@ -1,10 +1,11 @@
 """Select and buy: which questions, and what the teacher makes of them. The only stage that spends."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from elad.errors import TeacherError
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Ask, Generation, Prompt, Told
@@ -26,10 +27,15 @@ from elad.stages.drafting import open_problems
 from elad.world import World
 
 CONTINUE_CHUNK = 64
+GIVE_UP_AFTER = 5
+"""Requests that fail in a row: then the teacher is taken to be out of reach."""
 
 
 def allowance(world: World, number: int) -> int:
     """How many questions the round may buy: the plan, the cap and the open pool allow."""
+    seconds = world.experiment.budget.seconds
+    if seconds is not None and world.ledger.elapsed_seconds() >= seconds:
+        world.exhausted = f"budget reached: seconds: {seconds:g}"
     if world.exhausted:
         return 0
     bought = sum(event.round < number for event in world.ledger.events(Kind.PICK))
@@ -131,7 +137,11 @@ def _continuations(world: World, prompts: Sequence[Prompt], number: int) -> dict
 
 
 def _pay(world: World, requests: dict[str, Request], number: int) -> dict[str, Told]:
-    """Replies to requests that were never answered; those the budget will not bear stay unsent."""
+    """Replies to requests that were never answered; those the budget will not bear stay unsent.
+
+    A failure is final for its request once another request was answered, or when the wave ends.
+    Raises: TeacherError when requests fail one after the other; those may be asked again on resume.
+    """
     told: dict[str, Told] = {}
     names = {request.key: key for key, request in requests.items()}
     spent, in_flight = world.ledger.spent(), dict[str, Charge]()
@@ -159,10 +169,22 @@ def _pay(world: World, requests: dict[str, Request], number: int) -> dict[str, T
             in_flight[key] = worst
             yield request
 
+    failed: dict[str, Reply] = {}
     for reply in world.teacher.ask(admitted()):
         key = names[reply.request]
-        world.ledger.append(Kind.REPLY, [(key, to_json(reply))], round=number)
         in_flight.pop(key)
         spent = spent + reply.charge
         told[key] = reply
+        if reply.outcome is ReplyOutcome.FAILED:
+            failed[key] = reply
+            if len(failed) == GIVE_UP_AFTER:
+                raise TeacherError(f"{world.teacher.id}: {GIVE_UP_AFTER} requests in a row failed: {reply.reason}")
+            continue
+        _write_down(world, failed | {key: reply}, number)
+        failed.clear()
+    _write_down(world, failed, number)
     return told
+
+
+def _write_down(world: World, replies: Mapping[str, Reply], number: int) -> None:
+    world.ledger.append(Kind.REPLY, [(key, to_json(reply)) for key, reply in replies.items()], round=number)

@@ -80,7 +80,8 @@ def chains(world: World, problems: Sequence[Problem]) -> list[Chain]:
 def draft_key(world: World, problem: Problem) -> str:
     """Content hash of who drafts what, and how."""
     drafting = [to_json(world.sampling), world.experiment.drafting.most_steps, world.experiment.seed]
-    return digest([world.student.id, to_json(problem), drafting])
+    asked = [to_json(message) for message in world.task.messages(problem)]
+    return digest([world.student.id, to_json(problem), describe(world.task), asked, drafting])
 
 
 def open_problems(world: World, number: int) -> list[Problem]:

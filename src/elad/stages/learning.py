@@ -82,14 +82,23 @@ def evaluate(world: World, number: int) -> Round:
         parsed=sum(grade.outcome == "parsed" for grade in grades) / len(grades),
         steps=sum(grade.steps for grade in grades) / len(grades),
         charge=world.ledger.spent(),
-        seconds={name: round(value, 3) for name, value in world.seconds.items()},
+        seconds=_seconds(world, number),
     )
-    key = digest([number, world.student.id, picks])
+    key = digest([number, world.student.id, picks, outcomes])
     known = world.ledger.get(Kind.ROUND, key)
     if known is None:
         world.ledger.append(Kind.ROUND, [(key, to_json(turn))], round=number)
-    world.seconds.clear()
     return turn if known is None else from_json(Round, known)
+
+
+def _seconds(world: World, number: int) -> dict[str, float]:
+    """Time by stage of a round, over all sessions that worked on it."""
+    total: dict[str, float] = {}
+    for event in world.ledger.events(Kind.STAGE):
+        if event.round == number:
+            name = event.payload["stage"]
+            total[name] = round(total.get(name, 0.0) + event.payload["seconds"], 3)
+    return total
 
 
 def _graded(world: World, number: int) -> list[Any]:

@@ -137,7 +137,7 @@ class TransformersStudent:
 
     @torch.inference_mode()
     def _generate(self, rows: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id)
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id, self.model.device)
         sampler = [PerRowSampling(seeds, sampling)] if sampling.temperature > 0 else []
         out_BT = self.model.generate(
             input_ids=ids_BT,
@@ -159,7 +159,7 @@ class TransformersStudent:
 
     @torch.inference_mode()
     def _score(self, rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[tuple[float, ...]]:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id)
+        ids_BT, mask_BT = _left_padded(rows, self._pad_id, self.model.device)
         kept = max(lengths) + 1
         logits_BKV = self.model(
             input_ids=ids_BT,
@@ -248,8 +248,8 @@ def _by_length(rows: Sequence[Sequence[int]], size: int, *, limit: int) -> Itera
         yield order[start : start + size]
 
 
-def _left_padded(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
     longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*[pad_id] * (longest - len(row)), *row] for row in rows])
-    mask = torch.tensor([[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows])
-    return ids, mask
+    ids = [[*[pad_id] * (longest - len(row)), *row] for row in rows]
+    mask = [[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

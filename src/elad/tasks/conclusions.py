@@ -128,6 +128,12 @@ def as_asked(text: str) -> bool:
     return bool(found) and found[-1].asked
 
 
+def said(text: str) -> str:
+    """The body of the last conclusion of a text; empty where it does not conclude."""
+    found = find(text[-MOST_CHARS:])
+    return found[-1].body if found else ""
+
+
 def settle(text: str, read: Callable[[str, bool], Parsed], *, finished: bool) -> Parsed:
     """What a text concludes with.
 

@@ -1,6 +1,6 @@
 """Answers that are one number: word problems and other arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from elad.protocols import Parsed
@@ -48,8 +48,12 @@ class Numeric:
         return a is not None and b is not None and quantities.same(a, b)
 
     def grade(self, problem: Problem, chain: Chain) -> Grade:
-        """As the protocol says; the lenient guess is the last number of the text."""
-        return grade(self, problem, chain, _guess)
+        """As the protocol says; the lenient guess is the last number of the text.
+
+        A sum that is left to do ("52 + 38") is right leniently only: what is asked for is a number.
+        """
+        found = grade(self, problem, chain, _guess)
+        return replace(found, strict=found.strict and quantities.worked_out(conclusions.said(chain.text)))
 
     def wrong_answer(self, problem: Problem) -> str:
         """The gold answer and one more; "0" where the gold answer is no number."""

@@ -69,6 +69,20 @@ _REASON = re.compile(r"[(;]|\b(?:because|since|as|which|where|so|if|when|with)\b
 _JOINED = re.compile(r"[,;]\s|\b(?:and|or)\b", re.IGNORECASE)
 _EXPRESSION = re.compile(r"[$\s]*((?:\\(?:sqrt|pi|[dt]?frac)|[\d\s.+*/^(){}-])+?)[$\s.]*")
 _OPERATOR = re.compile(r"\\|\^|[*+]|\d\s*[/-]\s+|\s[/-]\s*\(|\)\s*[/(-]|\d\(")
+_WRITTEN_SO = re.compile(r"\\(?:sqrt|pi)|\*\s*10\s?\^")
+"""Roots, pi and powers of ten have no plainer form."""
+_COMPARED = re.compile(
+    r"""
+    \b(?:less|more|fewer|(?!rather\b)\w{2,10}er)(?:[ ]\w{1,20}){0,2}?[ ]than[ ]
+      (?:(?:or[ ]equal[ ]to|about|around|exactly|roughly|just|only|the|a[ ]total[ ]of)[ ])?
+      (?:[$€£₹]?[ ]?-?[\d.]|(?P<word>[a-z]{2,20}))
+    | \bat[ ](?:least|most)\b
+    | \bor[ ](?:more|less|fewer)\b
+    | ^\W*(?:not|over|under|above|below|beyond|up[ ]to)\b
+    | (?<![\w/"'])[<>]=?\s*[$€£₹]?-?[\d.] | [≤≥≠]|!= | \\(?:[lg]eq?|[lg]eqslant|[lg]t|neq?)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _POWER = re.compile(r"\^(?!\{?-?\d{1,2}(?![\d.])\}?)|\^.*\^")
 _PRODUCT = re.compile(r"(?<=[\d)}])\s*\(")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -155,15 +169,47 @@ def stated(body: str, *, cut: bool = False) -> tuple[Fraction | None, ParseOutco
 
     The number right after the cue counts; what follows it, up to an aside ("26, because 30 - 4 is
     26"), must not state another ("5 or 6", "5 feet 6 inches": AMBIGUOUS). After "=" the last value
-    counts. `cut`: the text ends right here, so that a closing digit may be half of a number.
+    counts. A comparison ("less than 90", "7 more than 83") is AMBIGUOUS: it states no number, or
+    one that is still to be worked out. `cut`: the text ends right here, so that a closing digit may be half of a number.
     """
     if cut and _OPEN_END.search(body):
         return None, ParseOutcome.TRUNCATED
     text = tidy(body)
     sentence = text[: sentence_end(text)]
+    if _compares(sentence):
+        return None, ParseOutcome.AMBIGUOUS
     if "=" in sentence:
         return _after_equals(sentence)
     return _plainly(sentence)
+
+
+def worked_out(body: str) -> bool:
+    """Whether a conclusion that states a number writes it as one, and not as a sum left to do.
+
+    "52 + 38" and "180/2" are left to do; "52 + 38 = 90" is not, nor is what has no plainer form
+    ("3/4", "2√3", "3 × 10^8").
+    """
+    text = tidy(body)
+    sides = text[: sentence_end(text)].split("=")
+    left = [_left_to_do(side) for side in sides]
+    return not any(left) or any(every(side) and not undone for side, undone in zip(sides, left, strict=True))
+
+
+def _left_to_do(side: str) -> bool:
+    expression = _expression(side)
+    if expression is not None:
+        return _WRITTEN_SO.search(expression) is None
+    values = every(side)
+    return bool(values) and values[0][0].denominator == 1 and "/" in side[values[0][1] : values[0][2]]
+
+
+def _compares(sentence: str) -> bool:
+    """Whether a sentence compares with a number; asides and reasons do not count."""
+    reason = _REASON.search(sentence)
+    head = sentence[: reason.start()] if reason and reason.start() else sentence
+    head = re.split(r"(?<=\w), ", head, maxsplit=1)[0]
+    found = _COMPARED.search(head)
+    return found is not None and (found["word"] is None or bool(numbers_in_words(found["word"])))
 
 
 def _after_equals(sentence: str) -> tuple[Fraction | None, ParseOutcome]:

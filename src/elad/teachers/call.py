@@ -107,7 +107,7 @@ class Call:
     def _trouble(self, error: Exception) -> TeacherError | None:
         if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
             what = f"cannot connect ({error.__cause__})"
-        elif isinstance(error, (openai.AuthenticationError, openai.NotFoundError)):
+        elif isinstance(error, openai.APIStatusError) and _concerns_account(error):
             what = error.message
         else:
             return None
@@ -161,9 +161,16 @@ class Call:
         )
 
 
+def _concerns_account(error: openai.APIStatusError) -> bool:
+    """Whether every other request would fail alike: no key, no funds, no rights, no such model."""
+    return error.status_code in (401, 402, 403, 404) or error.code == "insufficient_quota"
+
+
 def _passes(error: BaseException) -> bool:
     """Whether a failure may be gone on the next attempt."""
     if isinstance(error, openai.APIStatusError):
+        if _concerns_account(error):
+            return False
         return error.status_code in (408, 409, 429) or error.status_code >= 500
     return isinstance(error, (openai.APIConnectionError, httpx2.TransportError, TimeoutError))
 

@@ -77,6 +77,10 @@ class Endpoint:
         return frozenset(Purpose)
 
     @property
+    def priced(self) -> bool:
+        return self.link.price is not None
+
+    @property
     def conceded(self) -> frozenset[Concession]:
         """What the endpoint has turned down so far."""
         return self._conceded

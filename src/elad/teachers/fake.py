@@ -84,6 +84,10 @@ class OpenFake:
     def serves(self) -> frozenset[Purpose]:
         return frozenset(Purpose)
 
+    @property
+    def priced(self) -> bool:
+        return True
+
     def worst_case(self, request: Request) -> tuple[int, int, float]:
         """What the reply will cost, exactly."""
         charge = self._reply(request).charge

@@ -114,6 +114,10 @@ class _Served:
     def serves(self) -> frozenset[Purpose]:
         return self._endpoint.serves
 
+    @property
+    def priced(self) -> bool:
+        return True
+
     def worst_case(self, request: Request) -> tuple[int, int, float]:
         return self._endpoint.worst_case(request)
 

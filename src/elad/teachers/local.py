@@ -20,6 +20,7 @@ class Local:
     id: str
     serves: frozenset[Purpose]
     answer: Callable[[Request], Reply]
+    priced: bool = True
 
     def worst_case(self, request: Request) -> tuple[int, int, float]:
         charge = self.answer(request).charge

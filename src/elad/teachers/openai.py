@@ -34,6 +34,9 @@ class OpenAI:
     def __post_init__(self) -> None:
         if urlsplit(self.base_url).scheme not in ("http", "https"):
             raise ConfigError("teacher.base_url: not an http:// or https:// address")
+        parts = urlsplit(self.base_url)
+        if parts.username is not None or parts.password is not None or parts.query:
+            raise ConfigError("teacher.base_url: holds a user, password or query; keys come from teacher.api_key_env")
         for name, least in (("concurrency", 1), ("attempts", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"teacher.{name}: {getattr(self, name)} is less than {least}")

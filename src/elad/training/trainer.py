@@ -11,7 +11,7 @@ import random
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -116,12 +116,19 @@ class _ElaTrainer(Trainer):
         mean = loss.total / (loss.count if num_items_in_batch is None else num_items_in_batch)
         return (mean, {}) if return_outputs else mean
 
-    def prediction_step(
-        self, model: nn.Module, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> Any:
-        """The validation loss alone: no logits are gathered."""
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The validation loss: one sum over one count, whatever the micro-batches; no logits are kept."""
+        model = cast("nn.Module", self.model)
+        model.eval()
+        total, count = 0.0, 0
         with torch.no_grad():
-            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+            for inputs in self.get_eval_dataloader():
+                loss = step_loss(model, self._prepare_inputs(inputs), self.objective)
+                total, count = total + float(loss.total), count + int(loss.count)
+        metrics = {"eval_loss": total / count}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 class _Report(TrainerCallback):
@@ -134,11 +141,11 @@ class _Report(TrainerCallback):
 
 def _split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:
     """Rows to learn from and rows to stop by; the latter only where early stopping is on."""
-    if not training.patience:
+    if not training.patience or len(rows) < 2:
         return list(rows), []
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
-    held = round(len(rows) * training.validation_share)
+    held = min(max(1, round(len(rows) * training.validation_share)), len(rows) - 1)
     return [rows[i] for i in sorted(order[held:])], [rows[i] for i in sorted(order[:held])]
 
 

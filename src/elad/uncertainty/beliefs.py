@@ -6,6 +6,7 @@ from math import log2, sqrt
 from typing import Any, TypeAlias
 
 from elad.records import Chain, Problem
+from elad.steps import is_conclusion
 
 Belief: TypeAlias = Mapping[str | None, float]
 """Probability of each answer, adding up to 1. None is one class: conclusions that cannot be read."""
@@ -20,10 +21,20 @@ class Measured:
     """What one measure says of one chain."""
 
     values: tuple[float, ...]
-    """Per step, 0..1, 1 the most uncertain."""
+    """Per scored step, 0..1, 1 the most uncertain."""
     confidence: float
     """How much of the student's own belief is in the chain's answer, 0..1; 0 without an answer."""
     detail: Mapping[str, Any]
+
+
+def scored(chain: Chain) -> int:
+    """How many steps of a chain are scored: those up to and including its first conclusion.
+
+    What follows a conclusion explains nothing any more: it would only dilute the score. A chain
+    that does not conclude is scored as a whole. Source: ours [D].
+    """
+    ends = (place for place, step in enumerate(chain.steps, 1) if is_conclusion(step.text))
+    return next(ends, len(chain.steps))
 
 
 def brief(answer: str | None) -> str | None:

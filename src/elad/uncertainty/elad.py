@@ -29,7 +29,11 @@ _AGGREGATES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elad:
-    """Per step, `weight` * intra + (1 - `weight`) * inter; per question, their mean, maximum or sum."""
+    """Per step, `weight` * intra + (1 - `weight`) * inter; per question, their mean, maximum or sum.
+
+    Only the steps up to and including the first conclusion are scored, and aggregated. Those after it
+    cost nothing and carry 0 in `parts` and `steps`, so that both are as long as the chain [D].
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -86,8 +90,8 @@ class Elad:
             for name, measure in self._measures()
         }
         return [
-            self._combined({name: found[place] for name, found in parts.items() if place in found})
-            for place in range(len(drafts))
+            self._combined({name: found[place] for name, found in parts.items() if place in found}, len(chain.steps))
+            for place, (_, chain) in enumerate(drafts)
         ]
 
     def _measures(self) -> list[tuple[str, Intra | Inter]]:
@@ -108,7 +112,7 @@ class Elad:
             wanted.append(("inter", inter))
         return wanted
 
-    def _combined(self, found: dict[str, Measured]) -> StepScores:
+    def _combined(self, found: dict[str, Measured], length: int) -> StepScores:
         if not found:
             return StepScores(parts={}, steps=(), aggregate=1.0, confidence=0.0)
         for name, measured in found.items():
@@ -119,9 +123,10 @@ class Elad:
             sum(weights[name] * value for name, value in zip(found, values, strict=True))
             for values in zip(*(measured.values for measured in found.values()), strict=True)
         )
+        unscored = (0.0,) * (length - len(steps))
         return StepScores(
-            parts={name: measured.values for name, measured in found.items()},
-            steps=steps,
+            parts={name: measured.values + unscored for name, measured in found.items()},
+            steps=steps + unscored,
             aggregate=_AGGREGATES[self.aggregate](steps),
             confidence=(found.get("inter") or found["intra"]).confidence,
             detail={key: value for measured in found.values() for key, value in measured.detail.items()},

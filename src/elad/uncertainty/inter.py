@@ -11,7 +11,7 @@ from typing import Any
 from elad.protocols import Generation, Prompt, Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import split
-from elad.uncertainty.beliefs import Draft, Measured, brief
+from elad.uncertainty.beliefs import Draft, Measured, brief, scored
 from elad.uncertainty.entailment import Entailment, mutual
 
 _STEP_CHARS = 300
@@ -36,6 +36,7 @@ class Inter:
     read agrees with nothing, and a chain without an answer is agreed with by none: 1 at every step.
     With `nli`: the mean over M of 1 - mutual entailment of r_i and the first step of the continuation;
     it asks nothing of the answers.
+    Continuations are drawn only up to the first conclusion of the chain.
     """
 
     samples: int
@@ -44,7 +45,7 @@ class Inter:
 
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
         """One measure per draft, from one batch of continuations over all of them."""
-        places = [(problem, chain, place) for problem, chain in drafts for place in range(len(chain.steps))]
+        places = [(problem, chain, place) for problem, chain in drafts for place in range(scored(chain))]
         prompts = [
             Prompt(
                 messages=task.messages(problem),
@@ -78,7 +79,7 @@ class Inter:
         measured: list[Measured] = []
         start = 0
         for _, chain in drafts:
-            end = start + len(chain.steps)
+            end = start + scored(chain)
             own = others[start:end]
             detail: dict[str, Any] = {"sampled": [[brief(other.answer) for other in row] for row in own]}
             if self.nli is not None:
@@ -101,7 +102,10 @@ def _open_end(prefix: str) -> str:
 
 
 def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, task: Task) -> _Other:
-    answer = task.parse(prefix + generation.text, problem, finished=generation.finished).answer
+    # An answer that the prefix names by the way is no conclusion of the continuation.
+    named = task.parse(prefix, problem).answer is not None
+    text = generation.text if named else prefix + generation.text
+    answer = task.parse(text, problem, finished=generation.finished).answer
     steps = split(generation.text)
     return _Other(
         answer=answer,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import is_conclusion
-from elad.uncertainty.beliefs import Belief, Draft, Measured, brief, certain, distance, likeliest, unified
+from elad.uncertainty.beliefs import Belief, Draft, Measured, brief, certain, distance, likeliest, scored, unified
 from elad.uncertainty.probes import Probe, conclude
 
 
@@ -22,7 +22,10 @@ class Intra:
     """Per step, how much the conclusion depends on it.
 
     p_i is the belief of a student that is made to conclude after r_1..r_i, and a_i the likeliest
-    answer in it. The chain itself stands for the last one: p_n is all on its own answer.
+    answer in it. r_n is the first conclusion of the chain, or its last step if it has none. It is
+    not probed: it states a belief and gives no reason for one. Where the chain's answer is a_{n-1},
+    p_n is p_{n-1}, and r_n changed nothing; otherwise p_n is all on the chain's answer [D].
+    `leave_one_out` compares the belief without r_i with that p_n.
     A conclusion that cannot be read is one class of its own. A chain without an answer agrees with
     nothing: what is compared with its own answer counts as changed.
     """
@@ -46,27 +49,28 @@ class Intra:
         measured: list[Measured] = []
         start = 0
         for problem, chain in drafts:
-            end = start + len(chain.steps)
+            end = start + scored(chain)
             measured.append(self._measure(problem, chain, beliefs[start:end], task))
             start = end
         return measured
 
     def _texts(self, chain: Chain) -> list[str]:
+        count = scored(chain)
         if self.kind == "prefix":
-            return [chain.prefix(place) for place in range(len(chain.steps))]
-        concluded = is_conclusion(chain.steps[-1].text)
-        end = chain.steps[-1].start if concluded else len(chain.text)
-        return [chain.text[: step.start] + chain.text[step.end : end] for step in chain.steps]
+            return [chain.prefix(place) for place in range(count)]
+        concluded = is_conclusion(chain.steps[count - 1].text)
+        end = chain.steps[count - 1].start if concluded else len(chain.text)
+        return [chain.text[: step.start] + chain.text[step.end : end] for step in chain.steps[:count]]
 
     def _measure(self, problem: Problem, chain: Chain, raw: Sequence[Belief], task: Task) -> Measured:
         beliefs = unified(raw, chain.answer, lambda one, other: task.same(one, other, problem))
         values = self._changes(beliefs, chain) if self.kind == "prefix" else self._absences(beliefs, chain)
-        # The last probe is the conclusion just before the last step, in both kinds.
+        # The last probe is the conclusion just before the last scored step, in both kinds.
         confidence = 0.0 if chain.answer is None else beliefs[-1].get(chain.answer, 0.0)
         return Measured(values=values, confidence=min(confidence, 1.0), detail=_detail(self, beliefs, chain))
 
     def _changes(self, beliefs: Sequence[Belief], chain: Chain) -> tuple[float, ...]:
-        path = [*beliefs, certain(chain.answer)]
+        path = [*beliefs, _final(beliefs, chain)]
         values = [self._apart(before, after) for before, after in pairwise(path)]
         if chain.answer is None:
             values[-1] = 1.0
@@ -78,12 +82,18 @@ class Intra:
     def _absences(self, beliefs: Sequence[Belief], chain: Chain) -> tuple[float, ...]:
         if chain.answer is None:
             return (1.0,) * len(beliefs)
-        return tuple(self._apart(belief, certain(chain.answer)) for belief in beliefs)
+        final = _final(beliefs, chain)
+        return tuple(self._apart(belief, final) for belief in beliefs)
 
     def _apart(self, before: Belief, after: Belief) -> float:
         if self.soft:
             return distance(before, after)
         return float(likeliest(before) != likeliest(after))
+
+
+def _final(beliefs: Sequence[Belief], chain: Chain) -> Belief:
+    """p_n: what the chain's conclusion makes of the belief just before it."""
+    return beliefs[-1] if likeliest(beliefs[-1]) == chain.answer else certain(chain.answer)
 
 
 def _detail(measure: Intra, beliefs: Sequence[Belief], chain: Chain) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from elad.records import ParseOutcome, Purpose, RevisionOutcome
+from elad.records import ParseOutcome, Purpose, Reply, ReplyOutcome, RevisionOutcome
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 from elad.steps import is_conclusion
@@ -55,11 +55,17 @@ class Rollout:
         problem, needed = case.candidate.problem, self.votes // 2 + 1
         for bought in (ballots[:needed], ballots):
             solutions = yield from case.ask(*bought)
-            answers = [case.task.parse(reply.text, problem).answer for reply in solutions]
+            answers = [_ballot(case, reply) for reply in solutions]
             for answer in answers:
                 if answer is not None and sum(case.task.same(answer, a, problem) for a in answers) >= needed:
                     return answer
         raise Ended(RevisionOutcome.UNSURE, f"no majority among {self.votes} solutions of the teacher")
+
+
+def _ballot(case: Case, solution: Reply) -> str | None:
+    """What a solution concludes; None where it does not, or was cut off as it did."""
+    finished = solution.outcome is ReplyOutcome.OK
+    return case.task.parse(solution.text, case.candidate.problem, finished=finished).answer
 
 
 def _longest(case: Case, draft: Draft) -> Asking[tuple[int, tuple[str, ...]]]:
