@@ -63,7 +63,7 @@ class Purpose(StrEnum):
 
 
 class RevisionOutcome(StrEnum):
-    """What became of one revision. Only `ACCEPTED` and `REPAIRED` are trained on."""
+    """What became of one revision; `trainable` says which outcomes may be trained on."""
 
     ACCEPTED = "accepted"
     """The teacher found no wrong step: the student's steps are kept as they are, its conclusion in the task's form."""
