@@ -165,7 +165,9 @@ RAMBLING = "Note 1 says so.\nThe answer is 5.\nThis is right.\nThe answer is 5."
 
 @pytest.mark.parametrize(("aggregate", "expected"), [("mean", 0.75), ("max", 1.0), ("sum", 1.5)])
 def test_what_follows_the_first_conclusion_is_not_scored(aggregate: Any, expected: float) -> None:
-    student = Scripted(says=lambda prompt: " 5." if said(prompt) and prompt.prefix.endswith(TASK.cue) else " Who knows?")
+    student = Scripted(
+        says=lambda prompt: " 5." if said(prompt) and prompt.prefix.endswith(TASK.cue) else " Who knows?"
+    )
     scores = one(Elad(samples=3, aggregate=aggregate), student, RAMBLING)
     assert [len(prompts) for prompts, _ in student.asked] == [2, 6]
     assert scores.parts == {"intra": (1.0, 0.0, 0.0, 0.0), "inter": (1.0, 1.0, 0.0, 0.0)}
@@ -262,12 +264,12 @@ def test_inter_is_the_share_that_ends_elsewhere() -> None:
         ]
 
     student = Scripted(says=says)
-    scores = one(Elad(weight=0.0, samples=4, temperature=0.6, max_tokens=50), student, notes(3))
+    scores = one(Elad(weight=0.0, samples=4, temperature=0.6), student, notes(3))
     assert scores.parts == {"inter": (0.5, 0.5, 1.0, 1.0)}
     assert scores.confidence == 0.5
     assert scores.detail["sampled"][0] == ["5", "5", "8", None]
     ((prompts, sampling),) = student.asked
-    assert sampling == Sampling(temperature=0.6, max_tokens=50)
+    assert sampling == Sampling(temperature=0.6, max_tokens=draft(notes(3))[1].sampling.max_tokens)
     assert [prompt.prefix for prompt in prompts[::4]] == [draft(notes(3))[1].prefix(place) for place in range(4)]
 
 
@@ -372,7 +374,7 @@ def test_the_batch_does_not_matter(uncertainty: Uncertainty, order: list[int], s
     [
         ({"samples": 0}, "samples"),
         ({"probe_samples": 0}, "probe_samples"),
-        ({"max_tokens": -1}, "max_tokens"),
+        ({"probe_tokens": -1}, "probe_tokens"),
         ({"weight": 1.5}, "weight"),
         ({"weight": nan}, "weight"),
         ({"temperature": 0.0}, "temperature"),

@@ -170,7 +170,8 @@ def stated(body: str, *, cut: bool = False) -> tuple[Fraction | None, ParseOutco
     The number right after the cue counts; what follows it, up to an aside ("26, because 30 - 4 is
     26"), must not state another ("5 or 6", "5 feet 6 inches": AMBIGUOUS). After "=" the last value
     counts. A comparison ("less than 90", "7 more than 83") is AMBIGUOUS: it states no number, or
-    one that is still to be worked out. `cut`: the text ends right here, so that a closing digit may be half of a number.
+    one that is still to be worked out. `cut`: the text ends right here, so that a closing digit may
+    be half of a number.
     """
     if cut and _OPEN_END.search(body):
         return None, ParseOutcome.TRUNCATED

@@ -55,12 +55,10 @@ class Elad:
     probe_samples: int = 5
     """K: short samples for the belief in a free answer; used with `soft`."""
     probe_tokens: int = 16
-    max_tokens: int = 192
-    """Of one continuation."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
-        for key in ("samples", "probe_samples", "probe_tokens", "max_tokens"):
+        for key in ("samples", "probe_samples", "probe_tokens"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"uncertainty.{key}: must be at least 1, not {getattr(self, key)}")
         if not 0 <= self.weight <= 1:
@@ -96,7 +94,6 @@ class Elad:
 
     def _measures(self) -> list[tuple[str, Intra | Inter]]:
         probing = Sampling(temperature=self.temperature if self.soft else 0.0, max_tokens=self.probe_tokens)
-        drawing = Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
         intra = Intra(
             kind=self.intra,
             soft=self.soft,
@@ -104,7 +101,7 @@ class Elad:
             samples=self.probe_samples,
             sampling=probing,
         )
-        inter = Inter(samples=self.samples, sampling=drawing, nli=self.nli)
+        inter = Inter(samples=self.samples, temperature=self.temperature, nli=self.nli)
         wanted: list[tuple[str, Intra | Inter]] = []
         if self.weight > 0:
             wanted.append(("intra", intra))

@@ -40,7 +40,7 @@ class Inter:
     """
 
     samples: int
-    sampling: Sampling
+    temperature: float
     nli: Entailment | None
 
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
@@ -55,7 +55,9 @@ class Inter:
             for problem, chain, place in places
             for sample in range(self.samples)
         ]
-        generations = student.generate(prompts, self.sampling)
+        # A continuation may be as long as a draft: a shorter one would call every long chain uncertain.
+        most = max(chain.sampling.max_tokens for _, chain in drafts)
+        generations = student.generate(prompts, Sampling(temperature=self.temperature, max_tokens=most))
         others = [
             [
                 _read(problem, chain, prompts[at].prefix, generations[at], task)
