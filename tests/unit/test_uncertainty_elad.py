@@ -5,15 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log, nan, sqrt
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
-from elad.errors import ConfigError
 from elad.protocols import Fit, Generation, Prompt, Uncertainty
 from elad.records import (
     Chain,
@@ -29,7 +26,6 @@ from elad.students.fake import Fake
 from elad.tasks.chains import make_chain
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
-from elad.uncertainty.cross_encoder import CrossEncoder
 from elad.uncertainty.elad import Elad
 
 TASK = Numeric()
@@ -367,38 +363,3 @@ def test_the_batch_does_not_matter(uncertainty: Uncertainty, order: list[int], s
         assert {len(values) for values in scores.parts.values()} == {len(chain.steps)} == {len(scores.steps)}
         assert 0 <= scores.confidence <= 1
         assert from_json(StepScores, to_json(scores)) == scores
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        ({"samples": 0}, "samples"),
-        ({"probe_samples": 0}, "probe_samples"),
-        ({"probe_tokens": -1}, "probe_tokens"),
-        ({"weight": 1.5}, "weight"),
-        ({"weight": nan}, "weight"),
-        ({"temperature": 0.0}, "temperature"),
-        ({"settled": True, "intra": "leave_one_out"}, "settled"),
-        ({"inter": "entailment"}, "nli"),
-        ({"nli": CrossEncoder(model="x")}, "nli"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_named(settings: dict[str, Any], key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^uncertainty\.{key}: "):
-        Elad(**settings)
-
-
-def test_a_scorer_of_ones_own_can_be_written_down() -> None:
-    settings = TypeAdapter(Elad).dump_python(Elad(inter="entailment", nli=Flat()), mode="json")
-    assert settings["nli"] == {"value": 0.5}
-
-
-def test_settings_come_from_plain_mappings(tmp_path: Path) -> None:
-    adapter = TypeAdapter(Elad)
-    assert adapter.validate_python({"intra": "prefix", "inter": "answers", "samples": 5, "aggregate": "mean"}) == Elad()
-    built = adapter.validate_python({"inter": "entailment", "nli": {"model": str(tmp_path)}})
-    assert built.nli == CrossEncoder(model=str(tmp_path))
-    assert adapter.validate_python(adapter.dump_python(built, mode="json")) == built
-    for wrong in ({"intra": "postfix"}, {"sample": 5}, {"nli": 3, "inter": "entailment"}):
-        with pytest.raises(ValidationError):
-            adapter.validate_python(wrong)
