@@ -53,14 +53,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "recorded": {
         "sets": ("svamp",),
-        "sizes": (200, 100),
+        "sizes": (120, 100),
         "task": "numeric",
-        "rounds": {"count": 2, "questions": 40},
+        "rounds": {"count": 2, "questions": 30},
         "drafting": {"max_tokens": 64},
         "arms": {
             "elad": {
                 "teacher": {"kind": "recorded", "name": "gpt-3.5"},
-                "uncertainty": ELAD,
+                "uncertainty": {**ELAD, "samples": 1},
                 "reviser": {"kind": "rewrite"},
             }
         },

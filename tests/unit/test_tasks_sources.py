@@ -34,6 +34,12 @@ def test_jsonl_gz_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
         assert [row for _, row in _all(name, tmp_path)] == [ROW, ROW]
 
 
+def test_what_json_has_no_form_for_becomes_its_text(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([{"question": "1?", "picture": b"\xff\x00"}]), tmp_path / "a.parquet")
+    ((_, row),) = _all("a.parquet", tmp_path)
+    assert row == {"question": "1?", "picture": str(b"\xff\x00")}
+
+
 def test_an_absolute_path_needs_no_base(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(_lines(ROW))
     assert len(_all(str(tmp_path / "a.jsonl"), Path("elsewhere"))) == 1

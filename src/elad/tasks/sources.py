@@ -107,9 +107,10 @@ def _from_parquet(path: Path, source: str) -> Iterator[tuple[str, Row]]:
 
 
 def _bounded(row: Row, where: str) -> Row:
+    """The row as plain JSON values; what JSON has no form for (bytes, dates, images) becomes its text."""
     if len(repr(row)) > MOST_BYTES:
         raise DataError(f"{where}: expected a row of at most {MOST_BYTES} bytes, found a longer one")
-    return row
+    return cast(Row, json.loads(json.dumps(row, default=str)))
 
 
 def _from_datasets(source: str, base: Path) -> Iterator[tuple[str, Row]]:
