@@ -27,9 +27,10 @@ def experiment() -> "Experiment":
         "task": {"kind": "numeric"},
         "student": {"engine": "transformers", "model": "smollm2-135m"},
         "teacher": {"kind": "reference"},
-        "uncertainty": {"kind": "elad", "samples": 1, "probe_tokens": 8},
+        "uncertainty": {"kind": "elad", "samples": 1, "probe_tokens": 6},
         "reviser": {"kind": "first_error", "judge": "direct", "repair": "blind", "continue": "teacher"},
-        "drafting": {"max_tokens": 48},
-        "rounds": {"count": 2, "questions": 24},
+        "drafting": {"max_tokens": 40},
+        "training": {"epochs": 2},
+        "rounds": {"count": 2, "questions": 20},
     }
     return Experiment.of(raw, base=folder(), source="methods/elad.py")

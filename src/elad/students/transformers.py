@@ -116,8 +116,11 @@ class TransformersStudent:
         The new student is loaded back from the folder, so that a resumed run has the same one.
         """
         torch.manual_seed(seed)
-        model, adapter = self._trainable()
-        summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
+        with warnings.catch_warnings():
+            # peft still asks transformers for gradient checkpointing by its old name
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            model, adapter = self._trainable()
+            summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
             model, adapter = model.merge_and_unload(), False
         model.save_pretrained(folder, safe_serialization=True)
@@ -193,10 +196,7 @@ class TransformersStudent:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        with warnings.catch_warnings():
-            # peft still asks transformers for gradient checkpointing by its old name
-            warnings.simplefilter("ignore", FutureWarning)
-            return get_peft_model(model, config), True
+        return get_peft_model(model, config), True
 
 
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
