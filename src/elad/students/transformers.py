@@ -6,7 +6,8 @@
 import copy
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,9 +117,7 @@ class TransformersStudent:
         The new student is loaded back from the folder, so that a resumed run has the same one.
         """
         torch.manual_seed(seed)
-        with warnings.catch_warnings():
-            # peft still asks transformers for gradient checkpointing by its old name
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        with _peft_quietly():
             model, adapter = self._trainable()
             summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
@@ -222,7 +221,8 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     if adapter:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
+        with _peft_quietly():
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
         weights += _weights(adapter)
     model.eval()
     if torch.cuda.is_available():
@@ -235,6 +235,14 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         identity=identity,
         adapted=folder != model_folder(settings.model) or bool(adapter),
     )
+
+
+@contextmanager
+def _peft_quietly() -> Generator[None]:
+    """Keeps a warning from the user that is peft's: it asks transformers for a property by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def _weights(folder: Path) -> list[str]:
