@@ -27,7 +27,7 @@ from elad.sample import folder as sample_folder
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ARITHMETIC = ("svamp", "multiarith", "addsub", "singleeq")
 FIRST_ERROR = {"kind": "first_error", "judge": "rollout", "repair": "blind", "continue": "teacher", "max_tokens": 128}
-ELAD = {"kind": "elad", "samples": 2, "probe_tokens": 8}
+ELAD = {"kind": "elad", "samples": 1, "probe_tokens": 8}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "arithmetic": {
@@ -35,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "sizes": (200, 150),
         "task": "numeric",
         "rounds": {"count": 3, "questions": 40},
-        "drafting": {"max_tokens": 64},
+        "drafting": {"max_tokens": 48},
         "arms": {
             "elad": {"uncertainty": ELAD, "reviser": FIRST_ERROR},
             "random": {"selector": {"kind": "random"}, "reviser": FIRST_ERROR},
@@ -56,11 +56,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "sizes": (120, 100),
         "task": "numeric",
         "rounds": {"count": 2, "questions": 30},
-        "drafting": {"max_tokens": 64},
+        "drafting": {"max_tokens": 48},
         "arms": {
             "elad": {
                 "teacher": {"kind": "recorded", "name": "gpt-3.5"},
-                "uncertainty": {**ELAD, "samples": 1},
+                "uncertainty": ELAD,
                 "reviser": {"kind": "rewrite"},
             }
         },
