@@ -149,7 +149,7 @@ def report(out: Path) -> str:
         )
         parts.append("|--:|--:|--:|---|--:|--:|--:|--:|---|")
         for row in told["rounds"]:
-            low, high = row["interval"]
+            low, high = row["intervals"]["accuracy"]
             seconds = ", ".join(f"{stage} {value:.0f}" for stage, value in row["seconds"].items())
             parts.append(
                 f"| {row['round']} | {row['questions']} | {row['accuracy']:.1%} | {low:.1%} to {high:.1%} "

@@ -3,8 +3,8 @@
     python benchmarks/revisers.py --run runs/demo --teacher http://127.0.0.1:8080/v1#qwen2.5-coder-1.5b
     python benchmarks/revisers.py --run runs/demo --teacher reference --mode direct-blind
 
-Chains are the drafts of a finished run (all its students), wrong and right by the gold answer, drawn by
-the seed. Replies are kept in the output folder: a stopped run goes on. The last line is JSON.
+Chains are the drafts of finished runs (all their students), wrong and right by the gold answer, each
+text once, drawn by the seed. Replies are kept in the output folder: a stopped run goes on. The last line is JSON.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MODES: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Prints a Markdown table of the modes and one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--run", type=Path, required=True, help="a run folder whose drafts are repaired")
+    parser.add_argument("--run", type=Path, action="append", required=True, help="a run whose drafts are repaired")
     parser.add_argument("--teacher", required=True, help="URL#model, or `reference`")
     parser.add_argument("--mode", action="append", choices=MODES, help="only these modes")
     parser.add_argument("--wrong", type=int, default=100)
@@ -72,20 +72,23 @@ def main() -> None:
     print(json.dumps({"name": "revisers", "teacher": teacher.id, "seed": args.seed, "modes": rows}))
 
 
-def chains(folder: Path, wrong: int, right: int, seed: int) -> tuple[list[Candidate], list[Candidate], Task]:
-    """Drafts of the run that end wrong, drafts that end right, and their task."""
-    with Ledger(folder, write=False) as ledger:
-        session = next(ledger.events(Kind.SESSION)).payload
-        drafts = [from_json(Chain, event.payload) for event in ledger.events(Kind.DRAFT)]
-    experiment = Experiment.of(session["experiment"], base=Path(session["base"]))
-    problems = {problem.id: problem for problem in read_data(experiment)[0]}
-    groups: dict[bool, list[Candidate]] = {True: [], False: []}
-    for chain in Random(seed).sample(drafts, len(drafts)):
-        problem = problems[chain.problem_id]
-        if chain.answer is not None:
-            same = experiment.task.same(chain.answer, problem.answer, problem)
-            groups[same].append(Candidate(problem=problem, chain=chain, scores=None))
-    return groups[False][:wrong], groups[True][:right], experiment.task
+def chains(folders: list[Path], wrong: int, right: int, seed: int) -> tuple[list[Candidate], list[Candidate], Task]:
+    """Drafts of the runs that end wrong, drafts that end right, and the task of the last run."""
+    unique: dict[tuple[str, str], tuple[bool, Candidate]] = {}
+    for folder in folders:
+        with Ledger(folder, write=False) as ledger:
+            session = next(ledger.events(Kind.SESSION)).payload
+            drafts = [from_json(Chain, event.payload) for event in ledger.events(Kind.DRAFT)]
+        experiment = Experiment.of(session["experiment"], base=Path(session["base"]))
+        problems = {problem.id: problem for problem in read_data(experiment)[0]}
+        for chain in drafts:
+            problem = problems[chain.problem_id]
+            if chain.answer is not None:
+                same = experiment.task.same(chain.answer, problem.answer, problem)
+                unique[problem.question, chain.text] = same, Candidate(problem=problem, chain=chain, scores=None)
+    drawn = Random(seed).sample(list(unique.values()), len(unique))
+    found = [[candidate for same, candidate in drawn if same is wanted] for wanted in (False, True)]
+    return found[0][:wrong], found[1][:right], experiment.task
 
 
 def works_of(reviser: Reviser, candidates: list[Candidate], task: Task) -> dict[int, Any]:

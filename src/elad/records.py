@@ -169,7 +169,7 @@ class StepScores:
     __pydantic_config__ = _CONFIG
 
     parts: Mapping[str, tuple[float, ...]]
-    """Per-step values by name (`intra`, `inter`, ...), each as long as the chain has steps."""
+    """Per-step values by name (`intra`, `inter`, ...), each as long as the chain has steps; 0 where not scored."""
     steps: tuple[float, ...]
     """Per step, the parts combined."""
     aggregate: float
@@ -348,10 +348,11 @@ class Round:
     """Fingerprint of the student that was evaluated."""
     accuracy: float
     accuracy_lenient: float
-    interval: tuple[float, float]
-    """95 % Wilson interval of `accuracy`."""
     parsed: float
     steps: float
+    """Mean number of steps."""
+    intervals: Mapping[str, tuple[float, float]]
+    """At 95 %: Wilson's for the shares `accuracy`, `accuracy_lenient` and `parsed`, bootstrap for `steps`."""
     charge: Charge
     seconds: Mapping[str, float]
     """Time by stage."""

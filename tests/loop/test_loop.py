@@ -19,6 +19,9 @@ def test_the_student_gets_better_and_every_round_is_told(tmp_path: Path) -> None
     assert [len(turn.picks) for turn in rounds] == [0, 8, 8, 8]
     assert rounds[-1].accuracy > rounds[0].accuracy
     assert rounds[-1].charge.calls > 0
+    for turn in rounds:
+        assert set(turn.intervals) == {"accuracy", "accuracy_lenient", "parsed", "steps"}
+        assert all(low <= getattr(turn, name) <= high for name, (low, high) in turn.intervals.items())
     assert rounds[-1].examples == 4 + sum(sum(turn.revisions.values()) for turn in rounds)
 
 

@@ -14,6 +14,11 @@ def test_marks_and_fences_go_and_the_words_stay() -> None:
     assert texts.clean(said, QUESTION) == "3 x 4 = 12.\n12 - 2 = 10.\nSo 10 are left.\n3.5 stays"
 
 
+@pytest.mark.parametrize("last", ["#### 90", "#### $1,250", "####-7", "#### 12.5%"])
+def test_the_concluding_mark_of_gsm8k_is_no_heading(last: str) -> None:
+    assert texts.clean(f"#### Step 1\n45 * 2 = 90\n{last}", QUESTION) == f"Step 1\n45 * 2 = 90\n{last}"
+
+
 @pytest.mark.parametrize(
     ("said", "plain"),
     [

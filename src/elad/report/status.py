@@ -48,7 +48,7 @@ def round_table(told: dict[str, Any]) -> Table:
         table.add_column(head, justify="right")
     currency = told["spent"]["currency"] or ""
     for row in told["rounds"]:
-        low, high = row["interval"]
+        low, high = row["intervals"]["accuracy"]
         table.add_row(
             str(row["round"]),
             str(row["questions"]),
@@ -96,7 +96,7 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
                 "round": turn.round,
                 "accuracy": turn.accuracy,
                 "accuracy_lenient": turn.accuracy_lenient,
-                "interval": list(turn.interval),
+                "intervals": {name: list(bounds) for name, bounds in turn.intervals.items()},
                 "parsed": turn.parsed,
                 "steps": turn.steps,
                 "questions": bought,

@@ -13,10 +13,11 @@ MOST_CHARACTERS = 4_000
 _MOST_STEPS = 64
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 _MARK = re.compile(
-    r"^[ \t]*(?:\#{1,6}[ \t]|\[\d{1,2}\]|step[ \t]{1,4}\d{1,2}[ \t]{0,4}[:.)-]"
+    r"^[ \t]*(?!\#{4}[ \t]*[-$]?\d[\d,./]*%?[ \t]*$)(?:\#{1,6}[ \t]|\[\d{1,2}\]|step[ \t]{1,4}\d{1,2}[ \t]{0,4}[:.)-]"
     r"|\d{1,2}[.)][ \t]|[-*•][ \t])[ \t]*",
     re.MULTILINE | re.IGNORECASE,
 )
+"""List marks, headings and step numbers; `#### 90` is how GSM8K concludes, and no heading."""
 _BOLD = re.compile(r"(?<=[\d)\]])(\*\*| \*\* )(?=[\d(\[])|\*\*")
 """Bold marks; a power is in the group."""
 _CUE = re.compile(

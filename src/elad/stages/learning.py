@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from elad.evaluation.intervals import wilson
+from elad.evaluation.intervals import bootstrap_mean, wilson
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Student
@@ -64,7 +64,12 @@ def learn(world: World, number: int) -> Student:
 def evaluate(world: World, number: int) -> Round:
     """The round written down: the current student on the held-out questions, and what was bought."""
     grades = [from_json(Grade, payload["grade"]) for payload in _graded(world, number)]
-    right = sum(grade.strict for grade in grades)
+    shares = {
+        "accuracy": sum(grade.strict for grade in grades),
+        "accuracy_lenient": sum(grade.lenient for grade in grades),
+        "parsed": sum(grade.outcome == "parsed" for grade in grades),
+    }
+    steps = [grade.steps for grade in grades]
     picks = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
     outcomes: dict[str, int] = {}
     for event in world.ledger.events(Kind.REVISION):
@@ -76,11 +81,12 @@ def evaluate(world: World, number: int) -> Round:
         revisions=outcomes,
         examples=len(_warmup(world)) + len(_bought(world, only=None, up_to=number)),
         student=world.student.id,
-        accuracy=right / len(grades),
-        accuracy_lenient=sum(grade.lenient for grade in grades) / len(grades),
-        interval=wilson(right, len(grades)),
-        parsed=sum(grade.outcome == "parsed" for grade in grades) / len(grades),
-        steps=sum(grade.steps for grade in grades) / len(grades),
+        **{name: count / len(grades) for name, count in shares.items()},
+        steps=sum(steps) / len(steps),
+        intervals={
+            **{name: wilson(count, len(grades)) for name, count in shares.items()},
+            "steps": bootstrap_mean(steps, seed=derive_seed(world.experiment.seed, "intervals")),
+        },
         charge=world.ledger.spent(),
         seconds=_seconds(world, number),
     )
