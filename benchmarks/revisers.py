@@ -18,14 +18,13 @@ from rich.console import Console
 
 from elad.cli import teacher_settings
 from elad.evaluation.intervals import wilson
-from elad.evaluation.step_finding import ask_all
+from elad.evaluation.step_finding import revise_all
 from elad.experiment import Experiment
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
-from elad.protocols import Reviser, Task
+from elad.protocols import Task
 from elad.records import Candidate, Chain, Charge, Revision, from_json
 from elad.report.console import ConsoleProgress
-from elad.revision.driving import drive
 from elad.world import read_data
 
 FIRST = {"kind": "first_error", "max_tokens": 128}
@@ -61,12 +60,8 @@ def main() -> None:
         for mode in args.mode or MODES:
             reviser = build("elad.revision", MODES[mode], mode)
             with ConsoleProgress(Console(stderr=True)).stage(0, mode, len(wrong) + len(right)) as advance:
-                found = {}
-                works = works_of(reviser, wrong + right, task)
-                for key, revision in drive(works, lambda asks: ask_all(asks, teacher, ledger)):
-                    found[key] = revision
-                    advance(1)
-            rows.append(row(mode, [found[i] for i in range(len(works))], len(wrong)))
+                found = revise_all(reviser, wrong + right, teacher, task, ledger, advance)
+            rows.append(row(mode, found, len(wrong)))
             print(table_line(rows[-1]), flush=True)
     teacher.close()
     print(json.dumps({"name": "revisers", "teacher": teacher.id, "seed": args.seed, "modes": rows}))
@@ -89,11 +84,6 @@ def chains(folders: list[Path], wrong: int, right: int, seed: int) -> tuple[list
     drawn = Random(seed).sample(list(unique.values()), len(unique))
     found = [[candidate for same, candidate in drawn if same is wanted] for wanted in (False, True)]
     return found[0][:wrong], found[1][:right], experiment.task
-
-
-def works_of(reviser: Reviser, candidates: list[Candidate], task: Task) -> dict[int, Any]:
-    """A revision under way for each candidate."""
-    return {i: reviser(candidate, task) for i, candidate in enumerate(candidates)}
 
 
 def row(mode: str, found: list[Revision], wrong: int) -> dict[str, Any]:

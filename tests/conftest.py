@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("elad", deadline=None)  # a busy machine is slow, and that is no fault
+settings.load_profile("elad")
 
 SHARED = Path(os.environ.get("ELAD_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -18,5 +22,6 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own run folders."""
+    """No test reads or writes the user's own cache, nor knows a key."""
+    monkeypatch.setenv("ELAD_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from elad.errors import ConfigError, nearest
-from elad.kinds import build, describe, reasons
+from elad.kinds import base_of, build, describe, reasons
 from elad.ledger.budget import Budget
 from elad.protocols import (
     Objective,
@@ -88,7 +88,7 @@ _WAYS_TO_THE_TEACHER = tuple(
 
 
 def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
-    return PlainValidator(lambda value: build(room, value, where, tag=tag))
+    return PlainValidator(lambda value, info: build(room, value, where, tag=tag, base=base_of(info)))
 
 
 class Experiment(_Section):
@@ -118,7 +118,7 @@ class Experiment(_Section):
     control: Control = Control()
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
-    """Paths in `data` are relative to this folder: that of the file."""
+    """Paths in `data` and `teacher.price` are relative to this folder: that of the file."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
@@ -141,7 +141,7 @@ class Experiment(_Section):
     def of(cls, raw: Mapping[str, Any], *, base: Path = Path(), source: str = "experiment") -> "Experiment":
         """The experiment of plain values. Raises: ConfigError naming `source` and the key."""
         try:
-            return cls.model_validate({**raw, "base": base})
+            return cls.model_validate({**raw, "base": base}, context={"base": base})
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explained(error)}") from error
         except ConfigError as error:

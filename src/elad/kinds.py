@@ -9,17 +9,20 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, ValidationInfo
 
 from elad.errors import ConfigError, nearest
 
 _REMEDY = "pip install 'elad[train]' (students) or 'elad[llamacpp]' (llamacpp teachers)"
 
 
-def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
+def build(room: str, value: object, where: str, *, tag: str = "kind", base: Path = Path()) -> Any:
     """The strategy that a mapping describes; a value that is no mapping or name is one already.
+
+    Files that it names are relative to `base`.
 
     Raises: ConfigError naming `where.key` for an unknown kind, an unknown key or a wrong type.
     """
@@ -39,7 +42,7 @@ def build(room: str, value: object, where: str, *, tag: str = "kind") -> Any:
         if key not in known:
             raise ConfigError(f"{where}.{key}: unknown key for {kind}; {nearest(str(key), known)}")
     try:
-        return TypeAdapter(strategy).validate_python({known[k]: v for k, v in settings.items()})
+        return TypeAdapter(strategy).validate_python({known[k]: v for k, v in settings.items()}, context={"base": base})
     except ValidationError as error:
         inner = error.errors()[0].get("ctx", {}).get("error")
         told = str(inner) if isinstance(inner, ConfigError) else f"{where}{reasons(error)}"
@@ -60,6 +63,11 @@ def kinds(room: str) -> list[str]:
     package = importlib.import_module(room)
     names = [info.name for info in pkgutil.iter_modules(package.__path__)]
     return sorted(name for name in names if _exports(room, name))
+
+
+def base_of(info: ValidationInfo) -> Path:
+    """The folder that files named in a configuration are relative to; the working directory where none was given."""
+    return cast("dict[str, Path]", info.context or {}).get("base", Path())
 
 
 def reasons(error: ValidationError) -> str:

@@ -15,6 +15,10 @@ class Progress(Protocol):
         """Opens a stage of `total` items."""
         ...
 
+    def note(self, text: str) -> None:
+        """Tells something that the user should know."""
+        ...
+
 
 class Silent:
     """Tells nothing."""
@@ -23,3 +27,6 @@ class Silent:
     def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
         """A stage that nobody watches."""
         yield lambda _: None
+
+    def note(self, text: str) -> None:
+        """Tells nobody."""

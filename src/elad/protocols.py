@@ -164,15 +164,26 @@ class Teacher(Protocol):
         """Whether its charges carry the money that they cost; always, where it costs none."""
         ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same request, sent again, costs nothing more: it is free, or known by its key."""
+        ...
+
+    @property
+    def scope(self) -> str | None:
+        """Within what its replies may be reused by other runs; None where they may not."""
+        ...
+
     def worst_case(self, request: Request) -> "tuple[int, int, float]":
         """Upper bounds of one call: tokens in, tokens out, money."""
         ...
 
-    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Replies as they arrive, in any order, one for each request.
 
-        The iterable is drawn from lazily: a request not yet drawn has not been sent. A failure of
-        one request is a reply with an outcome. Raises `TeacherError` only when the teacher as a
+        The iterable is drawn from lazily: a request not yet drawn has not been sent. It gives None when
+        it waits for a reply before it can give more; None while nothing is under way is the end. A failure
+        of one request is a reply with an outcome. Raises `TeacherError` only when the teacher as a
         whole cannot be reached.
         """
         ...

@@ -38,6 +38,8 @@ class ReplyOutcome(StrEnum):
     """The endpoint answered with an error, or not at all, after all retries."""
     BUDGET = "budget"
     """Never sent: the budget would not bear its worst case."""
+    LOST = "lost"
+    """Sent, and nobody knows whether it was answered and billed."""
 
 
 class Purpose(StrEnum):
@@ -204,12 +206,14 @@ class Charge:
     money: float = 0.0
     currency: str | None = None
     price_version: str | None = None
+    """Of a sum: the versions of all its parts, sorted, with `; ` between them."""
     estimated: bool = False
     """True where the endpoint reported no usage and tokens were counted by other means."""
 
     def __add__(self, other: "Charge") -> "Charge":
         if self.currency and other.currency and self.currency != other.currency:
             raise ValueError(f"cannot add {self.currency} to {other.currency}")
+        versions = {one for part in (self, other) if part.price_version for one in part.price_version.split("; ")}
         return Charge(
             calls=self.calls + other.calls,
             tokens_in=self.tokens_in + other.tokens_in,
@@ -218,7 +222,7 @@ class Charge:
             seconds=self.seconds + other.seconds,
             money=self.money + other.money,
             currency=self.currency or other.currency,
-            price_version=self.price_version or other.price_version,
+            price_version="; ".join(sorted(versions)) or None,
             estimated=self.estimated or other.estimated,
         )
 
@@ -276,6 +280,8 @@ class Reply:
     teacher: str
     reason: str = ""
     """Why it is not OK, in words, without secrets."""
+    cached: bool = False
+    """Bought by an earlier run, at no charge to this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,12 @@ from typing import Any, TypeVar
 
 from elad.errors import DataError, RefusedError, RunFolderError
 from elad.experiment import Experiment
+from elad.ledger.account import Account
+from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import Kind, Ledger
 from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
+from elad.purchase import Purchase, settle_earlier
 from elad.records import Problem, Sampling, digest, to_json
 from elad.tasks.reading import read, refuse_overlap
 
@@ -39,6 +42,8 @@ class World:
     heldout: Sequence[Problem]
     warmup: Sequence[Problem]
     progress: Progress
+    account: Account
+    cache: Cache | None
     exhausted: str | None = None
     """The cap that was reached, in words."""
 
@@ -66,8 +71,12 @@ class World:
             opened.callback(teacher.close)
             _refuse_mismatch(experiment, teacher)
             base = experiment.student.open()
+            cache = Cache(cache_folder(), teacher.scope) if teacher.scope else None
+            if cache:
+                opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
+            account = _account(experiment, ledger, teacher, progress or Silent())
             opened.pop_all()
         return cls(
             experiment=experiment,
@@ -79,6 +88,8 @@ class World:
             heldout=heldout,
             warmup=warmup,
             progress=progress or Silent(),
+            account=account,
+            cache=cache,
         )
 
     def __enter__(self) -> "World":
@@ -98,7 +109,14 @@ class World:
                 self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
         finally:
             self.teacher.close()
+            if self.cache:
+                self.cache.close()
             self.ledger.__exit__(None, None, None)
+
+    def purchase(self, number: int) -> Purchase:
+        """A counter for the requests of one round."""
+        stopping = self.progress.note
+        return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, stopping=stopping)
 
     @contextmanager
     def stage(self, number: int, name: str, total: int) -> Generator[Advance]:
@@ -189,6 +207,22 @@ def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]
     session = {"experiment": experiment.resolved(), "base": str(experiment.base)}
     session |= {"versions": _versions(), "machine": _machine()}
     ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
+
+
+def _account(experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress) -> Account:
+    """What is left of the budget; requests that an earlier session has heard nothing of are counted."""
+    before, began = ledger.elapsed_seconds(), time.monotonic()
+    account = Account(
+        experiment.budget,
+        spent=ledger.spent(),
+        elapsed=lambda: before + time.monotonic() - began,
+        warn=progress.note,
+    )
+    left = settle_earlier(ledger, account, teacher, -1)
+    if left:
+        how = "will be asked again" if teacher.repeatable else "are counted at their worst case"
+        progress.note(f"{left} requests of an earlier session got no reply: they {how}")
+    return account
 
 
 def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:

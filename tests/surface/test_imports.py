@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "peft", "datasets", "openai", "pyarrow", "xllamacpp", "sympy")
+HEAVY = ("torch", "transformers", "peft", "datasets", "openai", "pyarrow", "genai_prices", "xllamacpp", "sympy")
 IMPORT = "import elad"
 HELP = """
 import contextlib, io

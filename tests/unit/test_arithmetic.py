@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from elad.arithmetic import claims, numbers
@@ -193,7 +193,6 @@ trees = st.builds(
 
 
 @given(trees, styles, st.integers(0, 6))
-@settings(deadline=None)
 def test_what_is_worked_out_right_holds(tree: Tree, style: Style, decimals: int) -> None:
     assume(tree.value is not None)
     assert tree.value is not None
@@ -210,7 +209,6 @@ def test_what_is_worked_out_right_holds(tree: Tree, style: Style, decimals: int)
 
 
 @given(trees, styles, st.integers(1, 1000), st.booleans())
-@settings(deadline=None)
 def test_what_is_worked_out_wrong_does_not_hold(tree: Tree, style: Style, off: int, below: bool) -> None:
     assume(tree.value is None or abs(tree.value) < 10**9)
     result = round(tree.value or Fraction(0), 2) + (-off if below else off)
@@ -220,7 +218,6 @@ def test_what_is_worked_out_wrong_does_not_hold(tree: Tree, style: Style, off: i
 
 
 @given(trees, styles)
-@settings(deadline=None)
 def test_an_unknown_makes_it_no_claim(tree: Tree, style: Style) -> None:
     shown = tree.shown(style)
     assert claims(f"n - {shown} = 5") == ()
@@ -229,7 +226,6 @@ def test_an_unknown_makes_it_no_claim(tree: Tree, style: Style) -> None:
 
 
 @given(trees, trees, styles)
-@settings(deadline=None)
 def test_a_chain_holds_when_all_neighbours_do(first: Tree, second: Tree, style: Style) -> None:
     (claim,) = claims(f"{first.shown(style)} = {second.shown(style)} = {first.shown(style)}")
     close = first.value is not None and second.value is not None and abs(first.value - second.value) <= 1e-4
@@ -284,7 +280,6 @@ def test_calculator_marks_say_once_what_the_text_says() -> None:
 
 
 @given(st.text() | st.text("0123456789+-*/=()[]{}.,:%$^x²½ \\\n<>abof"))
-@settings(deadline=None)
 def test_any_text_is_read(text: str) -> None:
     for claim in claims(text):
         assert claim.text == text[claim.start : claim.end]
@@ -341,13 +336,11 @@ def spelt(value: int) -> str:
 
 
 @given(st.lists(st.integers(0, 10**9 - 1), max_size=5))
-@settings(deadline=None)
 def test_spelt_numbers_are_read(values: list[int]) -> None:
     assert numbers(", ".join(map(spelt, values))) == tuple(values)
 
 
 @given(st.lists(st.decimals(-(10**6), 10**6, places=2), max_size=6), st.sampled_from(["", "$"]))
-@settings(deadline=None)
 def test_written_numbers_are_read(values: list[Fraction], coin: str) -> None:
     text = "; ".join(f"-{coin}{-value:,}" if value < 0 else f"{coin}{value:,}" for value in values)
     assert numbers(text) == tuple(map(Fraction, values))

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.steps import is_conclusion, split
@@ -53,7 +53,6 @@ def pieces(text: str, most: int = UNBOUNDED) -> list[str]:
 
 
 @given(st.text() | chains, st.integers(1, 15))
-@settings(deadline=None)
 def test_spans_partition_the_text(text: str, most: int) -> None:
     steps = split(text, most=most)
     assert "".join(step.text for step in steps) == text
@@ -63,7 +62,6 @@ def test_spans_partition_the_text(text: str, most: int) -> None:
 
 
 @given(chains)
-@settings(deadline=None)
 def test_a_prefix_is_split_as_the_whole(text: str) -> None:
     steps = split(text, most=UNBOUNDED)
     for count, step in enumerate(steps, start=1):
@@ -71,7 +69,6 @@ def test_a_prefix_is_split_as_the_whole(text: str) -> None:
 
 
 @given(chains)
-@settings(deadline=None)
 def test_steps_hold_letters_or_digits_and_end_in_their_white_space(text: str) -> None:
     found = pieces(text)
     assert all(not piece[0].isspace() for piece in found[1:])
@@ -80,14 +77,12 @@ def test_steps_hold_letters_or_digits_and_end_in_their_white_space(text: str) ->
 
 
 @given(st.lists(st.sampled_from(["He runs. ", "She has 5.\n", "They go! "]), max_size=30), st.sampled_from(CONCLUSIONS))
-@settings(deadline=None)
 def test_a_conclusion_at_the_end_is_a_step_of_its_own(steps: list[str], conclusion: str) -> None:
     assert pieces("".join(steps) + conclusion, most=12)[-1] == conclusion
     assert all(not is_conclusion(step) for step in pieces("".join(steps), most=12))
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(3, 15))
-@settings(deadline=None)
 def test_a_surplus_is_merged_around_the_conclusion(before: int, after: int, most: int) -> None:
     conclusion = "The answer is 5. "
     text = "He runs. " * before + conclusion + "I am glad. " * after

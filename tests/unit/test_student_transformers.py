@@ -80,7 +80,7 @@ def test_scores_are_the_log_probabilities_of_a_plain_forward_pass(student: Trans
         assert scores == pytest.approx(expected, abs=1e-4)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.text("0123456789+ ", max_size=30), st.text("0123 .", min_size=1, max_size=9)), max_size=7))
 def test_scores_do_not_depend_on_the_batch(student: TransformersStudent, texts: list[tuple[str, str]]) -> None:
     pairs = [(prompt(question), target) for question, target in texts]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.protocols import Parsed
@@ -88,7 +88,6 @@ def test_only_the_end_of_a_text_is_read() -> None:
     assert conclusions.settle(text, _echo, finished=True).outcome is ParseOutcome.NO_CONCLUSION
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["The answer is", " 5", ".", "\n", "\\boxed{", "}", "####", " ", "answer:", "**", "x"]))
 )

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.records import ParseOutcome
@@ -128,7 +128,6 @@ texts = (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(texts, min_size=2, max_size=6), st.data())
 def test_letter_with_text_always_reads_back(options: list[str], data: st.DataObject) -> None:
     offered = Offered.of(tuple(options))
@@ -139,7 +138,6 @@ def test_letter_with_text_always_reads_back(options: list[str], data: st.DataObj
     assert offered.keys[named] == offered.keys[index]
 
 
-@settings(deadline=None)
 @given(st.lists(texts, min_size=2, max_size=6, unique_by=str.lower), st.text(max_size=60), st.booleans())
 def test_any_text_has_an_outcome(options: list[str], body: str, cut: bool) -> None:
     index, outcome = Offered.of(tuple(options)).read(body, cut=cut)

@@ -2,7 +2,7 @@ import threading
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.records import ParseOutcome
@@ -210,7 +210,6 @@ def test_the_last_number_of_a_text() -> None:
     assert quantities.last("None at all.") is None
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789.,+-*/^(){}$=%\\ fracsqrtpi", max_size=120))
 def test_no_text_breaks_the_reader(text: str) -> None:
     value, outcome = quantities.stated(text)

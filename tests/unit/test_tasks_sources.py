@@ -110,7 +110,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
         _all(".", tmp_path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_rows_or_a_data_error(tmp_path: Path, content: bytes) -> None:
     for name in ("a.jsonl", "a.jsonl.gz", "a.parquet"):

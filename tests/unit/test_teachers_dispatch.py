@@ -7,18 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import TeacherError
-from elad.teachers.dispatch import in_flight
+from elad.teachers.dispatch import Later, in_flight
+
+
+class Room:
+    """A pace that knows its limit and never holds."""
+
+    hold_seconds = 0.0
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def room(self, running: int) -> int:
+        return self._limit - running
 
 
 @given(items=st.lists(st.integers(), max_size=30), limit=st.integers(1, 5))
 def test_each_item_is_worked_once(items: list[int], limit: int) -> None:
-    assert sorted(in_flight(lambda n: n + 1, items, limit)) == sorted(n + 1 for n in items)
+    assert sorted(in_flight(lambda n: n + 1, items, Room(limit))) == sorted(n + 1 for n in items)
 
 
 @given(limit=st.integers(1, 6), taken=st.integers(1, 10))
 def test_no_item_is_drawn_before_it_can_be_worked(limit: int, taken: int) -> None:
     source = iter(range(30))
-    results = cast(Generator[int, None, None], in_flight(lambda n: n, source, limit))
+    results = cast(Generator[int, None, None], in_flight(lambda n: n, source, Room(limit)))
     for _ in range(taken):
         next(results)
     results.close()
@@ -39,7 +51,7 @@ def test_at_most_limit_run_at_once() -> None:
             running -= 1
         return n
 
-    assert len(list(in_flight(work, range(12), 3))) == 12
+    assert len(list(in_flight(work, range(12), Room(3)))) == 12
     assert most == 3
 
 
@@ -51,7 +63,7 @@ def test_the_source_learns_of_results_before_it_gives_more() -> None:
             assert len(seen) >= n - 1
             yield n
 
-    for result in in_flight(lambda n: n, source(), 2):
+    for result in in_flight(lambda n: n, source(), Room(2)):
         seen.append(result)
     assert len(seen) == 6
 
@@ -67,7 +79,7 @@ def test_results_in_flight_come_before_the_error() -> None:
         return n
 
     source = iter(range(9))
-    results = in_flight(work, source, 3)
+    results = in_flight(work, source, Room(3))
     seen: list[int] = []
     with pytest.raises(TeacherError, match="gone"):
         seen.extend(results)
@@ -77,4 +89,50 @@ def test_results_in_flight_come_before_the_error() -> None:
 
 def test_a_fault_of_the_work_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(in_flight(lambda n: 1 // n, [1, 0], 2))
+        list(in_flight(lambda n: 1 // n, [1, 0], Room(2)))
+
+
+@given(items=st.lists(st.integers(0, 99), unique=True, max_size=20), limit=st.integers(1, 4), data=st.data())
+def test_what_cannot_be_worked_now_is_worked_later(items: list[int], limit: int, data: st.DataObject) -> None:
+    refusals = {item: data.draw(st.integers(0, 3)) for item in items}
+    lock = threading.Lock()
+
+    def work(n: int) -> int | Later:
+        with lock:
+            refusals[n] -= 1
+            return Later() if refusals[n] >= 0 else n
+
+    assert sorted(in_flight(work, items, Room(limit))) == sorted(items)
+    assert set(refusals.values()) <= {-1}
+
+
+@given(first=st.integers(1, 6), more=st.integers(0, 6), limit=st.integers(1, 4))
+def test_a_source_that_waits_for_results_is_asked_again(first: int, more: int, limit: int) -> None:
+    seen: list[int] = []
+    left = list(range(first))
+    expected = first + min(first, more)
+
+    def source() -> Iterator[int | None]:
+        while left or len(seen) < expected:
+            yield left.pop() if left else None
+
+    for result in in_flight(lambda n: n, source(), Room(limit)):
+        seen.append(result)
+        if result < more:
+            left.append(100 + result)
+    assert len(seen) == expected
+
+
+def test_a_hold_is_waited_for_with_nothing_under_way() -> None:
+    class Held(Room):
+        looks = 0
+
+        @property
+        def hold_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+            self.looks += 1
+            return 0.001 if self.looks < 3 else 0.0
+
+        def room(self, running: int) -> int:
+            return super().room(running) if self.looks >= 3 else 0
+
+    assert list(in_flight(lambda n: n, [1, 2], Held(1))) == [1, 2]

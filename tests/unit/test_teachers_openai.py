@@ -165,20 +165,20 @@ def test_what_is_sent(serve: Callable[..., ChatServer]) -> None:
 def test_a_passing_failure_is_tried_again(serve: Callable[..., ChatServer], answer: Answer) -> None:
     endpoint = serve(answer, completion("4"))
     (reply,) = ask(endpoint)
-    assert (reply.outcome, reply.charge.calls) == (ReplyOutcome.OK, 2)
+    assert (reply.outcome, reply.charge.calls, len(endpoint.asked)) == (ReplyOutcome.OK, 1, 2)
 
 
 @pytest.mark.parametrize(
-    ("answer", "calls"), [(failure(500, "oops"), 3), (failure(400, "bad"), 1), (failure(413, "no"), 1)]
+    ("answer", "sent"), [(failure(500, "oops"), 3), (failure(400, "bad"), 1), (failure(413, "no"), 1)]
 )
 def test_a_lasting_failure_of_one_request_is_a_reply(
-    serve: Callable[..., ChatServer], answer: Answer, calls: int
+    serve: Callable[..., ChatServer], answer: Answer, sent: int
 ) -> None:
     endpoint = serve(answer)
     (reply,) = ask(endpoint, price=PRICE)
-    assert (reply.outcome, reply.text, reply.charge.calls) == (ReplyOutcome.FAILED, "", calls)
+    assert (reply.outcome, reply.text, len(endpoint.asked)) == (ReplyOutcome.FAILED, "", sent)
     assert str(answer[0]) in reply.reason
-    assert (reply.charge.tokens_in, reply.charge.money) == (0, 0.0)
+    assert (reply.charge.calls, reply.charge.tokens_in, reply.charge.money) == (1, 0, 0.0)
 
 
 def test_a_refused_schema_is_dropped_for_all_later_requests(serve: Callable[..., ChatServer]) -> None:
@@ -192,7 +192,7 @@ def test_a_refused_schema_is_dropped_for_all_later_requests(serve: Callable[...,
     assert [r.outcome for r in replies] == [ReplyOutcome.OK] * 12
     assert all("schema" in reply.reason for reply in replies)
     assert 1 <= sum("response_format" in body for body in endpoint.asked) <= 4
-    assert sum(reply.charge.calls for reply in replies) == len(endpoint.asked)
+    assert sum(reply.charge.calls for reply in replies) == 12
 
 
 def test_a_reasoning_model_is_asked_in_its_own_terms(serve: Callable[..., ChatServer]) -> None:
@@ -205,7 +205,7 @@ def test_a_reasoning_model_is_asked_in_its_own_terms(serve: Callable[..., ChatSe
 
     endpoint = serve(script=script)
     (reply,) = ask(endpoint)
-    assert (reply.outcome, reply.charge.calls) == (ReplyOutcome.OK, 3)
+    assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.OK, 3)
     assert endpoint.asked[-1]["max_completion_tokens"] == 192
 
 
@@ -244,11 +244,11 @@ def test_the_key_is_in_no_reason(serve: Callable[..., ChatServer], status: int) 
     assert CANARY not in repr(reply)
 
 
-def test_what_is_no_completion_fails_and_is_counted(serve: Callable[..., ChatServer]) -> None:
-    (reply,) = ask(serve((200, {}, b"<html>nginx</html>")))
-    assert (reply.outcome, reply.charge.calls, reply.text) == (ReplyOutcome.FAILED, 1, "")
-    (reply,) = ask(serve((200, {}, b'"' + b"x" * 5_000_000)))
-    assert (reply.outcome, reply.charge.calls) == (ReplyOutcome.FAILED, 1)
+@pytest.mark.parametrize("body", [b"<html>nginx</html>", b'"' + b"x" * 5_000_000])
+def test_a_good_status_without_a_completion_is_a_lost_reply(serve: Callable[..., ChatServer], body: bytes) -> None:
+    endpoint = serve((200, {}, body))
+    (reply,) = ask(endpoint)
+    assert (reply.outcome, reply.text, len(endpoint.asked)) == (ReplyOutcome.LOST, "", 1)
 
 
 def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., ChatServer]) -> None:
@@ -257,10 +257,11 @@ def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., C
     assert reply.charge.money > 0
 
 
-def test_without_usage_tokens_are_estimated(serve: Callable[..., ChatServer]) -> None:
-    (reply,) = ask(serve(completion("x" * 10, usage=None)), request("y" * 21), price=PRICE)
+def test_without_usage_the_worst_case_is_charged(serve: Callable[..., ChatServer]) -> None:
+    asked = request("y" * 21, sampling=Sampling(max_tokens=9))
+    (reply,) = ask(serve(completion("x" * 10, usage=None)), asked, price=PRICE)
     charge = reply.charge
-    assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 7, 4)
+    assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 37, 9)
     assert charge.money > 0
 
 
@@ -282,7 +283,7 @@ def test_the_wait_before_a_retry_is_bounded(serve: Callable[..., ChatServer]) ->
             waits.append(timeout)
             return False
 
-    with opened(serve(failure(429, "later", **{"Retry-After": "1e9"}))) as teacher:
+    with opened(serve(failure(503, "later", **{"Retry-After": "999999"}))) as teacher:
         reply = call.Call(teacher, request(), Told()).reply()
     assert isinstance(reply, Reply)
     assert waits == [call.MOST_WAIT_SECONDS] * 2
@@ -323,3 +324,22 @@ def test_a_key_that_no_header_takes_is_refused_unseen(monkeypatch: pytest.Monkey
 def test_unusable_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         OpenAI(**{"model": "m", **wrong})
+
+
+def test_a_refusal_is_the_limiters_business_and_no_attempt(serve: Callable[..., ChatServer]) -> None:
+    endpoint = serve(*[failure(429, "slow down", **{"Retry-After": "0"})] * 6, completion("4"))
+    (reply,) = ask(endpoint, attempts=1)
+    assert (reply.outcome, reply.charge.calls, len(endpoint.asked)) == (ReplyOutcome.OK, 1, 7)
+
+
+def test_a_repeated_request_carries_the_same_key_where_the_endpoint_knows_it(
+    serve: Callable[..., ChatServer],
+) -> None:
+    endpoint = serve(completion("4"))
+    ask(endpoint, request(), request(seed=1), idempotent=True)
+    ask(endpoint, request(), idempotent=True)
+    ask(endpoint, request())
+    keys = [sent.get("idempotency-key") for sent in endpoint.headers]
+    assert keys[2] in keys[:2]
+    assert len(set(keys[:2])) == 2
+    assert keys[3] is None

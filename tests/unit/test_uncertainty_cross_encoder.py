@@ -75,7 +75,7 @@ def test_probability_of_the_label(model: str) -> None:
 sentences = st.lists(st.sampled_from(WORDS[5:]), max_size=6).map(" ".join)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(pairs=st.lists(st.tuples(sentences, sentences), max_size=40))
 def test_range_whatever_the_batch(model: str, pairs: list[tuple[str, str]]) -> None:
     scorer = CrossEncoder(model=model)

@@ -1,6 +1,6 @@
 """How well a judge finds the first wrong step, against step labels that people made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ from elad.errors import RefusedError
 from elad.evaluation.intervals import wilson
 from elad.evaluation.step_labels import Labelled, read_labelled
 from elad.kinds import build
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.account import Account
+from elad.ledger.budget import Budget
+from elad.ledger.events import Ledger
 from elad.progress import Advance, Progress
-from elad.protocols import Ask, Revising, Task, Teacher, Told
-from elad.records import Candidate, Purpose, Reply, Request, Revision, RevisionOutcome, digest, from_json, to_json
+from elad.protocols import Prompt, Revising, Task, Teacher, Told
+from elad.purchase import Purchase, settle_earlier
+from elad.records import Candidate, Purpose, Revision, RevisionOutcome
 from elad.revision.case import Asking, Case, Draft
 from elad.revision.driving import drive
 from elad.revision.judges import Judge
@@ -79,12 +82,33 @@ def judge_all(
 ) -> list[Revision]:
     """What the judge found in each row, in the rows' order. Replies are kept in the ledger and reused."""
     reviser = OnlyJudge(judge=judge)
-    works = {i: reviser(row.candidate, task) for i, row in enumerate(rows)}
+    return revise_all(reviser, [row.candidate for row in rows], teacher, task, ledger, advance)
+
+
+def revise_all(
+    reviser: Callable[[Candidate, Task], Revising],
+    candidates: Sequence[Candidate],
+    teacher: Teacher,
+    task: Task,
+    ledger: Ledger,
+    advance: Advance,
+) -> list[Revision]:
+    """The revision of each candidate, in order, without a budget and without a student."""
+    account = Account(Budget(), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
+    settle_earlier(ledger, account, teacher, 0)
     found: dict[int, Revision] = {}
-    for i, revision in drive(works, lambda asks: ask_all(asks, teacher, ledger)):
-        found[i] = revision
+
+    def done(place: int, revision: Revision) -> None:
+        found[place] = revision
         advance(1)
-    return [found[i] for i in range(len(rows))]
+
+    works = ((place, reviser(candidate, task)) for place, candidate in enumerate(candidates))
+    drive(works, Purchase(teacher, ledger, account, number=0).pay, _no_student, done)
+    return [found[place] for place in range(len(candidates))]
+
+
+def _no_student(prompts: list[Prompt]) -> list[Told]:
+    raise RefusedError(f"{len(prompts)} chains are to be continued by a student, and there is none")
 
 
 def measured(rows: Sequence[Labelled], found: Sequence[Revision]) -> dict[str, Any]:
@@ -121,14 +145,3 @@ def _share(hits: Sequence[bool]) -> dict[str, Any]:
     if not hits:
         return {"n": 0, "accuracy": None, "interval": None}
     return {"n": len(hits), "accuracy": sum(hits) / len(hits), "interval": list(wilson(sum(hits), len(hits)))}
-
-
-def ask_all(asks: Sequence[Ask], teacher: Teacher, ledger: Ledger) -> list[Told]:
-    """The teacher's replies, in the order of the requests; what the ledger has is not asked again."""
-    requests = [ask for ask in asks if isinstance(ask, Request)]
-    assert len(requests) == len(asks), "a judge asks the teacher alone"
-    keys = {request.key: digest([teacher.id, request.key]) for request in requests}
-    unpaid = {r.key: r for r in requests if not ledger.has(Kind.REPLY, keys[r.key])}
-    for reply in teacher.ask(list(unpaid.values())):
-        ledger.append(Kind.REPLY, [(keys[reply.request], to_json(reply))], round=0)
-    return [from_json(Reply, ledger.get(Kind.REPLY, keys[request.key])) for request in requests]

@@ -15,13 +15,15 @@ class Budget:
     questions: int | None = None
     calls: int | None = None
     tokens: int | None = None
-    """Teacher tokens, in and out."""
+    """Teacher tokens, in and out together."""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
     seconds: float | None = None
     """Working time of the run."""
 
     def __post_init__(self) -> None:
         """Raises: ValueError for a cap that is no number or below 0."""
-        for name in ("money", "questions", "calls", "tokens", "seconds"):
+        for name in ("money", "questions", "calls", "tokens", "tokens_in", "tokens_out", "seconds"):
             cap = getattr(self, name)
             if cap is not None and not (isfinite(cap) and cap >= 0):
                 raise ValueError(f"budget.{name}: must be 0 or more, not {cap}")
@@ -32,15 +34,27 @@ class Budget:
         `reserved` is the worst case of what is in flight, `worst` that of the request.
         """
         after = spent + reserved + worst
-        if self.money is not None and after.money > self.money:
-            return f"money: {self.money} {after.currency or ''}".rstrip()
-        if self.calls is not None and after.calls > self.calls:
-            return f"calls: {self.calls}"
-        if self.tokens is not None and after.tokens_in + after.tokens_out > self.tokens:
-            return f"tokens: {self.tokens}"
-        if self.seconds is not None and elapsed_seconds >= self.seconds:
-            return f"seconds: {self.seconds:g}"
+        for name, (used, cap) in self._used(after, elapsed_seconds).items():
+            if used > cap or (name == "seconds" and used >= cap):
+                unit = f" {after.currency}" if name == "money" and after.currency else ""
+                return f"{name}: {cap}{unit}"
         return None
+
+    def shares(self, spent: Charge, elapsed_seconds: float) -> dict[str, float]:
+        """How much of each cap is used, as a share; a cap of 0 is used up. `questions` is not among them."""
+        used = self._used(spent, elapsed_seconds)
+        return {name: amount / cap if cap else 1.0 for name, (amount, cap) in used.items()}
+
+    def _used(self, charge: Charge, elapsed_seconds: float) -> dict[str, tuple[float, float]]:
+        used = {
+            "money": (charge.money, self.money),
+            "calls": (charge.calls, self.calls),
+            "tokens": (charge.tokens_in + charge.tokens_out, self.tokens),
+            "tokens_in": (charge.tokens_in, self.tokens_in),
+            "tokens_out": (charge.tokens_out, self.tokens_out),
+            "seconds": (elapsed_seconds, self.seconds),
+        }
+        return {name: (amount, cap) for name, (amount, cap) in used.items() if cap is not None}
 
     def questions_left(self, bought: int, wanted: int) -> int:
         """How many of the wanted questions the cap on questions still allows."""

@@ -32,8 +32,10 @@ class Kind(StrEnum):
     SCORE = "score"
     PICK = "pick"
     REQUEST = "request"
-    """Sent to the teacher; appended before it is sent."""
+    """Sent to the teacher, with what is reserved for it; appended before it is sent."""
     REPLY = "reply"
+    LOST = "lost"
+    """A try of a request that left no reply: lost under way, or failed with the endpoint as a whole."""
     CONTINUATION = "continuation"
     """The student went on from a repaired step."""
     REVISION = "revision"
@@ -154,11 +156,11 @@ class Ledger:
         self._db.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
 
     def spent(self) -> Charge:
-        """The sum of the charges of all replies."""
-        total = Charge()
-        for event in self.events(Kind.REPLY):
-            total = total + from_json(Reply, event.payload).charge
-        return total
+        """The sum of the charges of all replies, and of what was lost."""
+        charges = (
+            from_json(Reply, event.payload).charge for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind)
+        )
+        return sum(charges, Charge())
 
     def elapsed_seconds(self) -> float:
         """Working time so far: from each session's start to the last event before the next one."""

@@ -49,3 +49,7 @@ class ConsoleProgress:
             seconds = bar.tasks[0].elapsed or 0.0
         if seconds >= 1:
             self.console.print(f"round {round}  {name:<9} {total:>6}  {seconds:7.1f} s", highlight=False)
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self.console.print(text, style="yellow", markup=False, highlight=False)

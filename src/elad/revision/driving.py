@@ -1,29 +1,113 @@
-"""Runs revisions side by side: in waves, so that a teacher always has many requests to work on."""
+"""Revisions under way, side by side: what they ask is handed out, what is answered moves them on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from elad.protocols import Ask, Revising, Told
-from elad.records import Revision
+from elad.protocols import Ask, Prompt, Revising, Told
+from elad.records import Request, Revision, digest, to_json
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 
 
 def drive(
-    works: Mapping[K, Revising], answer: Callable[[Sequence[Ask]], Sequence[Told]]
-) -> Iterator[tuple[K, Revision]]:
-    """Each revision with its key, as it ends.
+    works: Iterable[tuple[K, Revising]],
+    pay: Callable[[Iterator[Request | None], Callable[[Request, Told], None]], None],
+    go_on: Callable[[list[Prompt]], list[Told]],
+    done: Callable[[K, Revision], None],
+) -> None:
+    """Brings every revision to its end; `done` is told of each as it ends.
 
-    `answer` is given the asks of all open revisions at once and answers in their order.
+    `pay` answers requests as they come. What the student is to go on with is gathered until no request
+    is open, and put to `go_on` in an order of its own, so that batches do not depend on who answered first.
     """
-    told: dict[K, tuple[Told, ...] | None] = dict.fromkeys(works)
-    while told:
-        asks: dict[K, tuple[Ask, ...]] = {}
-        for key, answers in told.items():
-            try:
-                asks[key] = next(works[key]) if answers is None else works[key].send(answers)
-            except StopIteration as end:
-                yield key, end.value
-        given = iter(answer([ask for each in asks.values() for ask in each])) if asks else iter(())
-        told = {key: tuple(islice(given, len(each))) for key, each in asks.items()}
+    bench = Bench(works, done)
+    while True:
+        pay(bench.requests(), bench.tell)
+        prompts = bench.take_prompts()
+        if not prompts:
+            return
+        for prompt, told in zip(prompts, go_on(prompts), strict=True):
+            bench.tell(prompt, told)
+
+
+class Bench(Generic[K]):
+    """Opens a revision only when those that are open ask for nothing more, so that few are half done at once."""
+
+    def __init__(self, works: Iterable[tuple[K, Revising]], done: Callable[[K, Revision], None]) -> None:
+        self._works = iter(works)
+        self._done = done
+        self._open: dict[K, _Open] = {}
+        self._asks: deque[Ask] = deque()
+        self._waiting: dict[str, list[K]] = {}
+        """Who waits for an answer, by the key of what is asked."""
+        self._prompts: dict[str, Prompt] = {}
+
+    def requests(self) -> Iterator[Request | None]:
+        """What is asked, the same thing once; None where only an answer can bring more.
+
+        Ends when no request is open.
+        """
+        while True:
+            ask = self._next_ask()
+            if isinstance(ask, Prompt):
+                self._prompts[ask_key(ask)] = ask
+            elif ask is not None or len(self._waiting) > len(self._prompts):
+                yield ask
+            else:
+                return
+
+    def take_prompts(self) -> list[Prompt]:
+        """What was gathered for the student, sorted by key."""
+        taken = [self._prompts[key] for key in sorted(self._prompts)]
+        self._prompts.clear()
+        return taken
+
+    def tell(self, ask: Ask, told: Told) -> None:
+        """Gives an answer to the revisions that wait for it."""
+        name = ask_key(ask)
+        for key in self._waiting.pop(name):
+            case = self._open[key]
+            case.told[name] = told
+            if len(case.told) == len(set(case.names)):
+                del self._open[key]
+                self._advance(key, case.work, tuple(case.told[wanted] for wanted in case.names))
+
+    def _next_ask(self) -> Ask | None:
+        while not self._asks:
+            opened = next(self._works, None)
+            if opened is None:
+                return None
+            key, work = opened
+            self._advance(key, work, None)
+        return self._asks.popleft()
+
+    def _advance(self, key: K, work: Revising, told: tuple[Told, ...] | None) -> None:
+        try:
+            asks = next(work) if told is None else work.send(told)
+        except StopIteration as end:
+            self._done(key, end.value)
+            return
+        names = tuple(ask_key(ask) for ask in asks)
+        self._open[key] = _Open(work, names, {})
+        for name, ask in dict(zip(names, asks, strict=True)).items():
+            if name not in self._waiting:
+                self._waiting[name] = []
+                self._asks.append(ask)
+            self._waiting[name].append(key)
+
+
+@dataclass(slots=True)
+class _Open:
+    work: Revising
+    names: tuple[str, ...]
+    """Keys of its asks, in order."""
+    told: dict[str, Told]
+
+
+def ask_key(ask: Ask) -> str:
+    """Equal for asks that ask the same."""
+    if isinstance(ask, Request):
+        return ask.key
+    return digest([[to_json(message) for message in ask.messages], ask.prefix, ask.seed])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
@@ -20,15 +19,19 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
+from elad.ledger.prices import Price
 from elad.records import Charge, Reply, ReplyOutcome, Request, derive_seed
 from elad.teachers.completion import Completion, Usage, read
-from elad.teachers.counting import estimate_tokens
+from elad.teachers.dispatch import Later
+from elad.teachers.pace import duration
 
 if TYPE_CHECKING:
     from elad.teachers.endpoint import Endpoint
 
 
 class _Received(Protocol):
+    headers: Mapping[str, str]
+
     def iter_bytes(self) -> Iterator[bytes]: ...
 
 
@@ -38,22 +41,22 @@ _Create: TypeAlias = Callable[..., AbstractContextManager[_Received]]
 FIRST_WAIT_SECONDS = 0.5
 """Before the second attempt; doubled before each further one."""
 MOST_WAIT_SECONDS = 60.0
-"""Also where the endpoint asks for more."""
 _MOST_BODY_BYTES = 4 * 1024 * 1024
 
 
 class Call:
-    """A request on its way. `reply` is called once, in a thread of its own."""
+    """A request on its way. `reply` is called once for each time it is sent, in a thread of its own."""
 
     def __init__(self, endpoint: Endpoint, request: Request, stopped: threading.Event) -> None:
         self._endpoint = endpoint
         self._request = request
         self._stopped = stopped
-        self._sent = 0
+        self._received = False
+        """The head of a good answer has come: whatever goes wrong from here on may have been billed."""
         self._started = time.monotonic()
 
-    def reply(self) -> Reply | TeacherError:
-        """The reply; an error, not raised, when the endpoint as a whole is of no use."""
+    def reply(self) -> Reply | TeacherError | Later:
+        """The reply; `Later` when the endpoint is busy; an error, not raised, when it is of no use as a whole."""
         retrying = Retrying(
             retry=retry_if_exception(_passes),
             stop=stop_after_attempt(self._endpoint.link.attempts),
@@ -64,13 +67,12 @@ class Call:
         try:
             completion = retrying(self._attempt)
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, TimeoutError) as error:
-            return self._trouble(error) or self._failed(error)
+            return self._trouble(error) or self._busy(error) or self._unanswered(error)
         return self._answered(completion)
 
     def _attempt(self) -> Completion:
         """One completion; asked again at once for less when the endpoint turns part of it down."""
         while True:
-            self._sent += 1
             without = self._endpoint.conceded
             try:
                 return read(self._post(self._endpoint.body(self._request, without)))
@@ -81,7 +83,8 @@ class Call:
     def _post(self, body: dict[str, Any]) -> bytes:
         deadline = time.monotonic() + self._endpoint.link.timeout_seconds
         create = cast(_Create, self._endpoint.client.chat.completions.with_streaming_response.create)
-        with create(**body) as response:
+        with create(**body, extra_headers=self._endpoint.headers(self._request)) as response:
+            self._received = True
             received = bytearray()
             for piece in response.iter_bytes():
                 received += piece
@@ -90,33 +93,51 @@ class Call:
                 # the client's own limit is per read, and some servers send blanks while they think
                 if time.monotonic() > deadline:
                     raise TimeoutError("reply not complete in time")
+            self._endpoint.pace.answered(response.headers)
         return bytes(received)
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what the endpoint asks for, else doubling; up to half more."""
         error = state.outcome.exception() if state.outcome else None
-        asked = _retry_after(error)
+        headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+        asked = duration(headers.get("retry-after", ""))
         seconds = FIRST_WAIT_SECONDS * 2 ** (state.attempt_number - 1) if asked is None else asked
         jitter = Random(derive_seed(self._request.key, state.attempt_number)).uniform(1.0, 1.5)
         return min(seconds * jitter, MOST_WAIT_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
-            raise TimeoutError("nobody waits for the reply any more")
+            raise ValueError("nobody waits for the reply any more")
 
     def _trouble(self, error: Exception) -> TeacherError | None:
-        if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-            what = f"cannot connect ({error.__cause__})"
+        if _unsent(error):
+            what = f"cannot connect ({error.__cause__ or error})"
         elif isinstance(error, openai.APIStatusError) and _concerns_account(error):
             what = error.message
+        elif isinstance(error, openai.RateLimitError) and self._endpoint.pace.stuck_seconds:
+            what = f"too many requests (429) and nothing else for {self._endpoint.pace.stuck_seconds:.0f} s"
         else:
             return None
         return TeacherError(f"{self._endpoint.where}: {self._endpoint.clean(what)}")
 
-    def _failed(self, error: Exception) -> Reply:
+    def _busy(self, error: Exception) -> Later | None:
+        if not isinstance(error, openai.RateLimitError):
+            return None
+        self._endpoint.pace.refused(error.response.headers, self._started)
+        return Later()
+
+    def _unanswered(self, error: Exception) -> Reply:
+        """A failure that the endpoint told, at no charge; or a reply that is lost, and may have been billed."""
+        told = isinstance(error, openai.APIStatusError) and not self._received
+        lost = self._received or (not told and isinstance(error, (openai.OpenAIError, httpx2.HTTPError, TimeoutError)))
+        if told and error.status_code < 500:
+            self._endpoint.pace.answered(error.response.headers)
+        else:
+            self._endpoint.pace.failed()
+        outcome = ReplyOutcome.LOST if lost else ReplyOutcome.FAILED
         reason = self._endpoint.clean(str(error) or type(error).__name__)
-        charge = Charge(calls=self._sent, seconds=time.monotonic() - self._started)
-        return self._of(ReplyOutcome.FAILED, text="", reason=reason, charge=charge)
+        charge = Charge(calls=1, seconds=time.monotonic() - self._started)
+        return self._of(outcome, text="", reason=reason, charge=charge)
 
     def _answered(self, completion: Completion) -> Reply:
         reason = completion.reason
@@ -130,24 +151,23 @@ class Call:
         )
 
     def _charge(self, completion: Completion) -> Charge:
-        prompt = "".join(message.content for message in self._request.messages)
-        usage = completion.usage or Usage(
-            tokens_in=estimate_tokens(prompt), tokens_cached=0, tokens_out=estimate_tokens(completion.text)
-        )
+        """By the endpoint's own count of tokens; without one, the worst case."""
+        usage = completion.usage
+        if usage is None:
+            most_in, most_out, _ = self._endpoint.worst_case(self._request)
+            usage = Usage(tokens_in=most_in, tokens_cached=0, tokens_out=most_out)
         price = self._endpoint.link.price
-        tokens = {
-            "tokens_in": usage.tokens_in,
-            "tokens_cached": usage.tokens_cached,
-            "tokens_out": usage.tokens_out,
-        }
+        money = _money(price, usage) if price else 0.0
         return Charge(
-            calls=self._sent,
+            calls=1,
+            tokens_in=usage.tokens_in,
+            tokens_cached=usage.tokens_cached,
+            tokens_out=usage.tokens_out,
             seconds=time.monotonic() - self._started,
-            money=price.money(**tokens) if price else 0.0,
+            money=money,
             currency=price.currency if price else None,
             price_version=price.version if price else None,
             estimated=completion.usage is None,
-            **tokens,
         )
 
     def _of(self, outcome: ReplyOutcome, *, text: str, reason: str, charge: Charge) -> Reply:
@@ -161,26 +181,23 @@ class Call:
         )
 
 
+def _money(price: Price, usage: Usage) -> float:
+    return price.money(tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out)
+
+
 def _concerns_account(error: openai.APIStatusError) -> bool:
     """Whether every other request would fail alike: no key, no funds, no rights, no such model."""
     return error.status_code in (401, 402, 403, 404) or error.code == "insufficient_quota"
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether a failure may be gone on the next attempt."""
+    """Whether a failure that cannot have been billed may be gone on the next attempt."""
     if isinstance(error, openai.APIStatusError):
-        if _concerns_account(error):
-            return False
-        return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, (openai.APIConnectionError, httpx2.TransportError, TimeoutError))
+        return not _concerns_account(error) and (error.status_code in (408, 409) or error.status_code >= 500)
+    return isinstance(error, Exception) and _unsent(error)
 
 
-def _retry_after(error: BaseException | None) -> float | None:
-    """The header's seconds; None without one, and where it holds a date."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    try:
-        seconds = float(error.response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+def _unsent(error: Exception) -> bool:
+    """Whether the endpoint was never reached."""
+    unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    return isinstance(error, unsent) or isinstance(error.__cause__, unsent)

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import openai
 
 from elad.ledger.prices import Price
-from elad.records import Purpose, Reply, Request
+from elad.records import Purpose, Reply, Request, digest
 from elad.teachers.call import Call
 from elad.teachers.counting import utf8_length
 from elad.teachers.dispatch import in_flight
+from elad.teachers.pace import Pace
 
 
 class Concession(StrEnum):
@@ -45,6 +46,8 @@ class Link:
     concurrency: int
     timeout_seconds: float
     attempts: int
+    idempotent: bool
+    cached: bool
 
 
 class Endpoint:
@@ -56,6 +59,7 @@ class Endpoint:
         self._key = key
         self._conceded: frozenset[Concession] = frozenset()
         self._lock = threading.Lock()
+        self.pace = Pace(link.concurrency)
         self.client = openai.OpenAI(
             base_url=link.base_url,
             api_key=key or "none",
@@ -81,6 +85,14 @@ class Endpoint:
         return self.link.price is not None
 
     @property
+    def repeatable(self) -> bool:
+        return self.link.idempotent
+
+    @property
+    def scope(self) -> str | None:
+        return f"{self.id} at {self.where}" if self.link.cached else None
+
+    @property
     def conceded(self) -> frozenset[Concession]:
         """What the endpoint has turned down so far."""
         return self._conceded
@@ -94,10 +106,10 @@ class Endpoint:
         money = price.money(tokens_in=tokens_in, tokens_out=tokens_out) if price else 0.0
         return tokens_in, tokens_out, money
 
-    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         stopped = threading.Event()
         try:
-            yield from in_flight(lambda request: Call(self, request, stopped).reply(), requests, self.link.concurrency)
+            yield from in_flight(lambda request: Call(self, request, stopped).reply(), requests, self.pace)
         finally:
             stopped.set()
 
@@ -123,6 +135,10 @@ class Endpoint:
             schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """What goes with the request beside its body."""
+        return {"Idempotency-Key": digest([self.id, request.key])} if self.link.idempotent else {}
 
     def concede(self, complaint: str) -> frozenset[Concession]:
         """What the message of a 400 turns down; noted for all later requests."""

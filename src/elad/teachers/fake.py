@@ -93,8 +93,18 @@ class OpenFake:
         charge = self._reply(request).charge
         return charge.tokens_in, charge.tokens_out, charge.money
 
-    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    @property
+    def scope(self) -> str | None:
+        return None
+
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         for request in requests:
+            if request is None:
+                return
             self.asked.append(request)
             yield self._reply(request)
 

@@ -102,6 +102,8 @@ class _Served:
             concurrency=settings.concurrency,
             timeout_seconds=settings.timeout_seconds,
             attempts=1,
+            idempotent=True,
+            cached=False,
         )
         self._server = server
         self._endpoint = Endpoint(f"llamacpp:{path.stem}:{sha256[:12]}", link, key)
@@ -118,10 +120,18 @@ class _Served:
     def priced(self) -> bool:
         return True
 
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    @property
+    def scope(self) -> str | None:
+        return None
+
     def worst_case(self, request: Request) -> tuple[int, int, float]:
         return self._endpoint.worst_case(request)
 
-    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         return self._endpoint.ask(requests)
 
     def close(self) -> None:

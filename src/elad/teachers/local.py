@@ -26,8 +26,19 @@ class Local:
         charge = self.answer(request).charge
         return charge.tokens_in, charge.tokens_out, charge.money
 
-    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        return map(self.answer, requests)
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    @property
+    def scope(self) -> str | None:
+        return None
+
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        for request in requests:
+            if request is None:
+                return
+            yield self.answer(request)
 
     def close(self) -> None:
         pass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from elad.errors import ConfigError
-from elad.ledger.prices import Price
+from elad.ledger.price_forms import AnyPrice
 from elad.protocols import Teacher
 
 __all__ = ["OpenAI"]
@@ -23,13 +23,17 @@ class OpenAI:
     base_url: str = "https://api.openai.com/v1"
     model: str
     api_key_env: str = "OPENAI_API_KEY"
-    price: Price | None = None
-    concurrency: int = 8
-    """Requests in flight at once."""
+    price: AnyPrice | None = None
+    concurrency: int = 64
+    """The most requests in flight at once; how many the endpoint bears is found as it answers."""
     timeout_seconds: float = 120.0
     """For one attempt, from sending to the last byte of the reply."""
     attempts: int = 3
-    """How often one request is tried when the endpoint is busy, fails or is silent."""
+    """How often one request is sent when the endpoint answers with an error of its own (5xx)."""
+    idempotent: bool = False
+    """The endpoint knows a repeated `Idempotency-Key` and does not bill it again."""
+    cache: bool | None = None
+    """Reuse replies between runs; None: where the endpoint is not on this machine or in a private network."""
 
     def __post_init__(self) -> None:
         if urlsplit(self.base_url).scheme not in ("http", "https"):
@@ -62,6 +66,8 @@ class OpenAI:
             concurrency=self.concurrency,
             timeout_seconds=self.timeout_seconds,
             attempts=self.attempts,
+            idempotent=self.idempotent,
+            cached=not _is_local(self.base_url) if self.cache is None else self.cache,
         )
         return Endpoint(f"openai:{self.model}", link, key)
 

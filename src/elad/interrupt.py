@@ -1,0 +1,40 @@
+"""Ctrl-C as a wish first and a command the second time."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+
+class Interrupt:
+    """Inside the block the first Ctrl-C sets `asked`; a second one, or leaving the block, raises KeyboardInterrupt.
+
+    In another thread than the main one, and under a handler of somebody else's, nothing is changed.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        """`tell` is called at the first Ctrl-C."""
+        self.asked = False
+        self._tell = tell
+        self._mine = False
+
+    def __enter__(self) -> "Interrupt":
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._mine = usual and threading.current_thread() is threading.main_thread()
+        if self._mine:
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.asked and kind is None:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._tell()

@@ -1,0 +1,232 @@
+"""Asking a teacher on account: what the ledger or the cache has is not paid for again.
+
+Each request leaves a trail: `REQUEST` with its reservation before it is sent, then `REPLY` with what it
+cost, or `LOST` where nobody knows whether it was answered. What is lost counts as its whole reservation
+(unless the teacher bills a repeated request once) and is asked once more. Spent is the sum over `REPLY`
+and `LOST`. The n-th try of a request has the key of its reply, `#` and n.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from elad.errors import TeacherError
+from elad.interrupt import Interrupt
+from elad.ledger.account import Account, Wait
+from elad.ledger.cache import Cache
+from elad.ledger.events import Kind, Ledger
+from elad.protocols import Teacher
+from elad.records import Charge, Reply, ReplyOutcome, Request, digest, from_json, to_json
+
+GIVE_UP_AFTER = 5
+"""Requests that fail in a row: then the teacher is taken to be out of reach."""
+MOST_TRIES = 2
+"""How often a request is asked whose reply is lost."""
+
+Tell = Callable[[Request, Reply], None]
+
+
+class Purchase:
+    """A counter where requests are handed in and replies handed out, in any order."""
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        ledger: Ledger,
+        account: Account,
+        cache: Cache | None = None,
+        *,
+        number: int,
+        stopping: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`number` is the round that events are written under; `stopping` is told of Ctrl-C."""
+        self.refusal: str | None = None
+        """The cap that was reached, in words."""
+        self._teacher = teacher
+        self._ledger = ledger
+        self._account = account
+        self._cache = cache
+        self._number = number
+        self._stopping = stopping
+        self._tries: dict[str, list[ReplyOutcome]] = {}
+        """What became of the earlier tries of a request, by its key in the ledger."""
+        self._sent: dict[str, tuple[str, Request, Charge]] = {}
+        """By the key it was sent under: its key in the ledger, the request as it was handed in, the reservation."""
+        self._again: deque[Request] = deque()
+        self._failed: dict[str, tuple[Request, Reply]] = {}
+
+    def pay(self, source: Iterator[Request | None], tell: Tell) -> None:
+        """Tells a reply to each request that the source gives; None means that it waits for a reply first.
+
+        A failure is final for its request once another request was answered, or when nothing else is under
+        way. A reply beyond the budget is told as `BUDGET` and not written down. Ctrl-C sends nothing more
+        and waits for what is in flight; a second one does not wait.
+
+        Raises: TeacherError when requests fail one after the other, those may be asked again on resume;
+        KeyboardInterrupt after Ctrl-C, when all is settled.
+        """
+        with Interrupt(lambda: self._stopping(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
+            going = True
+            while going and not interrupt.asked:
+                for reply in self._teacher.ask(self._admitted(source, tell, interrupt)):
+                    self._receive(reply, tell)
+                going = bool(self._failed)
+                self._accept_failures(tell)
+
+    def _admitted(self, source: Iterator[Request | None], tell: Tell, interrupt: Interrupt) -> Iterator[Request | None]:
+        while not interrupt.asked:
+            request = self._again.popleft() if self._again else next(source, None)
+            if request is None:
+                yield None
+                continue
+            known = self._known(request)
+            if known:
+                tell(request, known)
+                continue
+            while (admitted := self._admit(request)) is Wait.WAIT:
+                yield None
+                if interrupt.asked:
+                    return
+            if isinstance(admitted, Reply):
+                tell(request, admitted)
+            else:
+                yield admitted
+
+    def _known(self, request: Request) -> Reply | None:
+        key = self._key(request)
+        written = self._ledger.get(Kind.REPLY, key)
+        if written is not None:
+            return from_json(Reply, written)
+        cached = self._cache.get(request) if self._cache else None
+        if cached:
+            self._ledger.append(Kind.REPLY, [(key, to_json(cached))], round=self._number)
+        return cached
+
+    def _admit(self, request: Request) -> Request | Reply | Wait:
+        """The request as it may be sent, held to a shorter reply where the budget bears no more."""
+        key = self._key(request)
+        tries = self._tries_of(key)
+        if tries.count(ReplyOutcome.LOST) >= MOST_TRIES:
+            reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
+            return self._write(request, self._no_reply(request, ReplyOutcome.FAILED, reason))
+        worst = self._worst(request)
+        refused = self._account.admit(key, worst)
+        short = self._account.short_reply()
+        sent = request
+        if isinstance(refused, str) and short is not None and short < request.sampling.max_tokens:
+            sent = replace(request, sampling=replace(request.sampling, max_tokens=short))
+            worst = self._worst(sent)
+            refused = self._account.admit(key, worst)
+        if refused is Wait.WAIT:
+            return refused
+        if refused:
+            self.refusal = f"budget reached: {refused}"
+            return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
+        name = f"{key}#{len(tries)}"
+        if not self._ledger.has(Kind.REQUEST, name):
+            event = {"request": to_json(sent), "reserved": to_json(worst)}
+            self._ledger.append(Kind.REQUEST, [(name, event)], round=self._number)
+        self._sent[sent.key] = key, request, worst
+        return sent
+
+    def _receive(self, reply: Reply, tell: Tell) -> None:
+        key, request, worst = self._sent.pop(reply.request)
+        reply = replace(reply, request=request.key)
+        if reply.outcome is ReplyOutcome.LOST:
+            last = len(self._tries_of(key)) + 1 >= MOST_TRIES
+            billed = last or not self._teacher.repeatable
+            lost = replace(reply, charge=replace(worst, estimated=True) if billed else Charge())
+            self._account.settle(key, lost.charge)
+            self._close(key, lost)
+            self._again.append(request)
+            return
+        self._account.settle(key, reply.charge)
+        if reply.outcome is ReplyOutcome.FAILED:
+            self._failed[key] = request, reply
+            if len(self._failed) == GIVE_UP_AFTER:
+                for name, (_, failure) in self._failed.items():
+                    self._close(name, failure)
+                raise TeacherError(f"{self._teacher.id}: {GIVE_UP_AFTER} requests in a row failed: {reply.reason}")
+            return
+        cut = reply.outcome is ReplyOutcome.TRUNCATED and worst.tokens_out < request.sampling.max_tokens
+        if cut:
+            reply = replace(reply, reason=f"the budget bore no more than {worst.tokens_out} tokens")
+        self._write(request, reply, keep=not cut)
+        self._accept_failures(tell)
+        tell(request, reply)
+
+    def _accept_failures(self, tell: Tell) -> None:
+        failed, self._failed = self._failed, {}
+        for request, reply in failed.values():
+            tell(request, self._write(request, reply))
+
+    def _write(self, request: Request, reply: Reply, *, keep: bool = True) -> Reply:
+        self._ledger.append(Kind.REPLY, [(self._key(request), to_json(reply))], round=self._number)
+        if self._cache and keep:
+            self._cache.put(request, reply)
+        return reply
+
+    def _close(self, key: str, reply: Reply) -> None:
+        """Ends a try that left no reply to keep."""
+        tries = self._tries_of(key)
+        self._ledger.append(Kind.LOST, [(f"{key}#{len(tries)}", to_json(reply))], round=self._number)
+        tries.append(reply.outcome)
+
+    def _tries_of(self, key: str) -> list[ReplyOutcome]:
+        if key not in self._tries:
+            self._tries[key] = [reply.outcome for reply in lost_tries(self._ledger, key)]
+        return self._tries[key]
+
+    def _worst(self, request: Request) -> Charge:
+        tokens_in, tokens_out, money = self._teacher.worst_case(request)
+        return Charge(calls=1, tokens_in=tokens_in, tokens_out=tokens_out, money=money)
+
+    def _no_reply(self, request: Request, outcome: ReplyOutcome, reason: str) -> Reply:
+        return Reply(
+            request=request.key,
+            text="",
+            outcome=outcome,
+            charge=Charge(),
+            teacher=self._teacher.id,
+            reason=reason,
+        )
+
+    def _key(self, request: Request) -> str:
+        return digest([self._teacher.id, request.key])
+
+
+def lost_tries(ledger: Ledger, key: str) -> Iterator[Reply]:
+    """What became of the tries of a request that left no reply, in order."""
+    number = 0
+    while (payload := ledger.get(Kind.LOST, f"{key}#{number}")) is not None:
+        yield from_json(Reply, payload)
+        number += 1
+
+
+def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: int) -> int:
+    """Counts the requests that an earlier session sent and got no word of; gives how many there are.
+
+    Where asking again costs nothing more they stay reserved until they are asked again; elsewhere
+    they are lost.
+    """
+    left = 0
+    for event in ledger.events(Kind.REQUEST):
+        key = event.key.partition("#")[0]
+        if ledger.has(Kind.REPLY, key) or ledger.has(Kind.LOST, event.key):
+            continue
+        left += 1
+        reserved = from_json(Charge, event.payload["reserved"])
+        if teacher.repeatable:
+            account.hold(key, reserved)
+            continue
+        lost = Reply(
+            request=from_json(Request, event.payload["request"]).key,
+            text="",
+            outcome=ReplyOutcome.LOST,
+            charge=replace(reserved, estimated=True),
+            teacher=teacher.id,
+            reason="sent by a session that ended before the reply",
+        )
+        ledger.append(Kind.LOST, [(event.key, to_json(lost))], round=number)
+        account.spent = account.spent + lost.charge
+    return left

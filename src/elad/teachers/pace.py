@@ -1,0 +1,128 @@
+"""How many requests an endpoint bears at once: found by trying, as a network finds its rate."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+FIRST_WINDOW = 4.0
+_OVERSHOT = 0.5
+"""Kept of the window when doubling has overshot, or refusals go on."""
+_GRAZED = 0.95
+"""Kept of the window when the limit was only touched, long after the last refusal."""
+_CALM_WINDOWS = 4
+"""So many windows full of answers without a refusal make the next refusal a touch."""
+_PROBE = 0.1
+"""Share of the usual growth close below the window that was refused last."""
+_FIRST_HOLD_SECONDS = 0.05
+_MOST_HOLD_SECONDS = 60.0
+"""Also where the endpoint asks for more; it is asked again then."""
+_PAUSE_AFTER = 3
+"""Failures in a row that open the circuit."""
+_STUCK_SECONDS = 600.0
+
+
+class Pace:
+    """Additive increase, multiplicative decrease, at most `most` requests. Safe for many threads.
+
+    The window doubles with each round of answers until the endpoint refuses one (429), then grows by one a
+    round, and more carefully near the size that was refused. A refusal shrinks it once, however many
+    requests were under way. What headers ask for is obeyed: no request before `Retry-After`, none
+    after the last one that `x-ratelimit-remaining-requests` allows. Failures in a row pause everything,
+    each longer than the last.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._window = min(FIRST_WINDOW, most)
+        self._refused_at = math.inf
+        """The window at the last refusal; infinite until there was one."""
+        self._shrunk = -math.inf
+        self._calm = 0
+        self._refusals = 0
+        """Shrinkings since the last answer."""
+        self._failures = 0
+        self._resume = -math.inf
+        self._answered = clock()
+
+    def room(self, running: int) -> int:
+        """How many more requests may start now."""
+        with self._lock:
+            return 0 if self._clock() < self._resume else max(0, int(self._window) - running)
+
+    @property
+    def hold_seconds(self) -> float:
+        """Until requests may start again; 0 when they may."""
+        with self._lock:
+            return max(0.0, self._resume - self._clock())
+
+    @property
+    def stuck_seconds(self) -> float | None:
+        """For how long nothing but refusals came, once that is too long to go on."""
+        with self._lock:
+            waited = self._clock() - self._answered
+            return waited if self._refusals and waited > _STUCK_SECONDS else None
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """A request was answered, well or badly."""
+        with self._lock:
+            self._answered = self._clock()
+            self._refusals = self._failures = 0
+            self._calm += 1
+            growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
+            near = self._window >= _GRAZED * _GRAZED * self._refused_at
+            self._window = min(self._window + growth * (_PROBE if near else 1.0), self._most)
+            if headers.get("x-ratelimit-remaining-requests") == "0":
+                self._hold(duration(headers.get("x-ratelimit-reset-requests", "")) or 0.0)
+
+    def refused(self, headers: Mapping[str, str], started: float) -> None:
+        """A request that was sent at clock time `started` got a 429."""
+        with self._lock:
+            asked = duration(headers.get("retry-after", "")) or duration(headers.get("x-ratelimit-reset-requests", ""))
+            if started >= self._shrunk:
+                self._shrink()
+            doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
+            self._hold(asked if asked is not None else doubling if self._refusals > 1 else 0.0)
+
+    def failed(self) -> None:
+        """A request failed after all its retries."""
+        with self._lock:
+            self._failures += 1
+            self._window = max(1.0, self._window * _OVERSHOT)
+            if self._failures >= _PAUSE_AFTER:
+                self._hold(2.0 ** (self._failures - _PAUSE_AFTER))
+
+    def _shrink(self) -> None:
+        touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
+        self._refused_at = self._window
+        self._window = max(1.0, self._window * (_GRAZED if touched else _OVERSHOT))
+        self._shrunk = self._clock()
+        self._calm = 0
+        self._refusals += 1
+
+    def _hold(self, seconds: float) -> None:
+        self._resume = max(self._resume, self._clock() + min(seconds, _MOST_HOLD_SECONDS))
+
+
+def duration(text: str) -> float | None:
+    """Seconds that a header names: `2`, `1.5`, `20ms`, `1m30s`; None for anything else, also for a date.
+
+    >>> duration("1m30s"), duration("20ms"), duration("2"), duration("soon")
+    (90.0, 0.02, 2.0, None)
+    """
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    total, digits, rest = 0.0, "", text.strip().lower()
+    while rest:
+        digits = rest[: next((i for i, c in enumerate(rest) if c not in "0123456789."), len(rest))]
+        rest = rest[len(digits) :]
+        unit = next((name for name in units if rest.startswith(name)), "")
+        rest = rest[len(unit) :]
+        try:
+            total += float(digits) * units[unit or "s"]
+        except ValueError:
+            return None
+        if not unit and rest:
+            return None
+    return total if digits and math.isfinite(total) else None

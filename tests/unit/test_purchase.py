@@ -1,0 +1,249 @@
+"""Paying: nothing twice, never over the cap, every cent in the ledger."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elad.errors import TeacherError
+from elad.ledger.account import Account, Wait
+from elad.ledger.budget import Budget
+from elad.ledger.cache import Cache
+from elad.ledger.events import Kind, Ledger
+from elad.purchase import GIVE_UP_AFTER, MOST_TRIES, Purchase, settle_earlier
+from elad.records import Charge, Message, Problem, Purpose, Reply, ReplyOutcome, Request, Sampling
+
+ASKED_IN, MOST_OUT = 10, 50
+
+
+def request(n: int) -> Request:
+    message = Message(role="user", content=f"{n}")
+    sampling = Sampling(max_tokens=MOST_OUT)
+    problem = Problem(id=f"q{n}", question="?")
+    return Request(problem=problem, purpose=Purpose.SOLVE, messages=(message,), sampling=sampling)
+
+
+class Scripted:
+    """A teacher with `window` requests in flight that answers as `outcomes` says, by question and try."""
+
+    id = "scripted"
+    serves = frozenset(Purpose)
+    priced = True
+
+    def __init__(
+        self,
+        outcome: Callable[[int, int], ReplyOutcome] = lambda n, t: ReplyOutcome.OK,
+        length: Callable[[int], int] = lambda n: 7,
+        *,
+        window: int = 4,
+        repeatable: bool = False,
+        scope: str | None = None,
+    ) -> None:
+        self.sent: list[int] = []
+        self.most_reserved = 0
+        self.repeatable = repeatable
+        self.scope = scope
+        self._outcome = outcome
+        self._length = length
+        self._window = window
+
+    def worst_case(self, request: Request) -> tuple[int, int, float]:
+        return ASKED_IN, request.sampling.max_tokens, (ASKED_IN + request.sampling.max_tokens) / 1000
+
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        source, flying = iter(requests), list[Request]()
+        while True:
+            while len(flying) < self._window:
+                drawn = next(source, None)
+                if drawn is None:
+                    break
+                flying.append(drawn)
+            if not flying:
+                return
+            yield self._reply(flying.pop(0))
+
+    def close(self) -> None:
+        pass
+
+    def _reply(self, request: Request) -> Reply:
+        n = int(request.messages[0].content)
+        outcome = self._outcome(n, self.sent.count(n))
+        self.sent.append(n)
+        if outcome in (ReplyOutcome.LOST, ReplyOutcome.FAILED):
+            return Reply(request=request.key, text="", outcome=outcome, charge=Charge(calls=1), teacher=self.id)
+        wanted = self._length(n)
+        out = min(wanted, request.sampling.max_tokens)
+        outcome = ReplyOutcome.TRUNCATED if out < wanted else outcome
+        charge = Charge(calls=1, tokens_in=3, tokens_out=out, money=(3 + out) / 1000, currency="USD")
+        return Reply(request=request.key, text=f"{n}", outcome=outcome, charge=charge, teacher=self.id)
+
+
+def buy(
+    folder: Path, teacher: Scripted, count: int, budget: Budget = Budget(), cache: Cache | None = None
+) -> dict[int, Reply]:
+    """What was told of each request, in a session of its own."""
+    told: dict[int, Reply] = {}
+    with Ledger(folder, write=True) as ledger:
+        account = Account(budget, spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
+        settle_earlier(ledger, account, teacher, 0)
+        purchase = Purchase(teacher, ledger, account, cache, number=1)
+
+        def tell(request: Request, reply: Reply) -> None:
+            assert reply.request == request.key
+            told[int(request.messages[0].content)] = reply
+
+        purchase.pay(iter([request(n) for n in range(count)]), tell)
+        spent = ledger.spent()
+        assert spent.money == pytest.approx(account.spent.money)
+    return told
+
+
+def spent(folder: Path) -> Charge:
+    with Ledger(folder, write=False) as ledger:
+        return ledger.spent()
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=60),
+    cap=st.floats(0, 2),
+    window=st.integers(1, 9),
+    losses=st.sets(st.integers(0, 59)),
+)
+def test_the_cap_holds_whatever_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], cap: float, window: int, losses: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("cap")
+
+    def outcome(n: int, tried: int) -> ReplyOutcome:
+        return ReplyOutcome.LOST if n in losses and not tried else ReplyOutcome.OK
+
+    told = buy(folder, Scripted(outcome, lengths.__getitem__, window=window), len(lengths), Budget(money=cap))
+    assert spent(folder).money <= cap + 1e-9
+    assert len(told) == len(lengths)
+
+
+def test_a_tight_cap_buys_nearly_all_it_can(tmp_path: Path) -> None:
+    cap = 1.0  # 100 replies of 10 tokens; the worst case is six times that
+    told = buy(tmp_path, Scripted(window=8), 200, Budget(money=cap))
+    bought = [reply for reply in told.values() if reply.outcome is ReplyOutcome.OK]
+    assert len(bought) >= 98
+    assert 0.97 * cap <= spent(tmp_path).money <= cap
+    refused = {reply.reason for reply in told.values() if reply.outcome is ReplyOutcome.BUDGET}
+    assert refused == {"budget reached: money: 1.0 USD"}
+
+
+def test_a_reply_cut_by_the_budget_says_so_and_is_not_kept_for_others(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", "s")
+    teacher = Scripted(length=lambda n: 7 if n < 30 else 40, window=1)
+    told = buy(tmp_path / "run", teacher, 31, Budget(tokens_out=30 * 7 + 10), cache)
+    assert told[30].outcome is ReplyOutcome.TRUNCATED
+    assert told[30].reason == "the budget bore no more than 9 tokens"
+    assert cache.get(request(29)) is not None
+    assert cache.get(request(30)) is None
+    cache.close()
+
+
+def test_what_was_bought_is_not_bought_again(tmp_path: Path) -> None:
+    first = buy(tmp_path, Scripted(), 5)
+    teacher = Scripted()
+    again = buy(tmp_path, teacher, 7)
+    assert teacher.sent == [5, 6]
+    assert {n: again[n] for n in first} == first
+
+
+def test_another_run_pays_nothing_for_what_the_cache_has(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", "s")
+    buy(tmp_path / "a", Scripted(), 5, cache=cache)
+    teacher = Scripted()
+    told = buy(tmp_path / "b", teacher, 5, Budget(calls=0), cache=cache)
+    assert teacher.sent == []
+    assert all(reply.cached and reply.outcome is ReplyOutcome.OK for reply in told.values())
+    assert spent(tmp_path / "b") == Charge()
+    other = Cache(tmp_path / "cache", "another endpoint")
+    assert other.get(request(0)) is None
+    other.close()
+    cache.close()
+
+
+def test_a_lost_reply_is_paid_for_and_asked_once_more(tmp_path: Path) -> None:
+    teacher = Scripted(lambda n, tried: ReplyOutcome.LOST if n == 1 and tried == 0 else ReplyOutcome.OK)
+    told = buy(tmp_path, teacher, 3)
+    assert sorted(teacher.sent) == [0, 1, 1, 2]
+    assert told[1].outcome is ReplyOutcome.OK
+    assert spent(tmp_path).calls == 4
+    assert spent(tmp_path).money == pytest.approx(3 * 0.010 + 0.060)
+
+
+def test_a_reply_that_is_always_lost_fails_in_the_end(tmp_path: Path) -> None:
+    teacher = Scripted(lambda n, tried: ReplyOutcome.LOST)
+    told = buy(tmp_path, teacher, 1)
+    assert teacher.sent == [0] * MOST_TRIES
+    assert told[0].outcome is ReplyOutcome.FAILED
+    assert spent(tmp_path).calls == MOST_TRIES
+    assert buy(tmp_path, teacher, 1)[0].outcome is ReplyOutcome.FAILED
+    assert teacher.sent == [0] * MOST_TRIES
+
+
+def test_where_a_repeated_request_is_free_a_loss_costs_nothing(tmp_path: Path) -> None:
+    teacher = Scripted(lambda n, tried: ReplyOutcome.OK if tried else ReplyOutcome.LOST, repeatable=True)
+    buy(tmp_path, teacher, 1)
+    assert spent(tmp_path).money == pytest.approx(0.010)
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Path, repeatable: bool) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(window=2), 2)
+    teacher = Scripted(repeatable=repeatable)
+    tight = Budget(money=0.120001)  # just two worst cases
+    told = buy(tmp_path, teacher, 2, tight)
+    if repeatable:
+        assert sorted(teacher.sent) == [0, 1]
+        assert spent(tmp_path).money == pytest.approx(0.020)
+    else:
+        assert teacher.sent == []
+        assert {reply.outcome for reply in told.values()} == {ReplyOutcome.BUDGET}
+        assert spent(tmp_path).money == pytest.approx(0.120)
+
+
+def test_failures_in_a_row_end_the_session_and_are_asked_again(tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="in a row"):
+        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED), GIVE_UP_AFTER + 3)
+    teacher = Scripted()
+    told = buy(tmp_path, teacher, GIVE_UP_AFTER + 3)
+    assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+
+
+def test_a_single_failure_is_an_outcome(tmp_path: Path) -> None:
+    teacher = Scripted(lambda n, tried: ReplyOutcome.FAILED if n % 3 == 0 else ReplyOutcome.OK)
+    told = buy(tmp_path, teacher, 9)
+    assert [told[n].outcome is ReplyOutcome.FAILED for n in range(9)] == [n % 3 == 0 for n in range(9)]
+    with Ledger(tmp_path, write=False) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) == 9
+
+
+def test_an_account_waits_for_what_is_in_flight_before_it_refuses() -> None:
+    account = Account(Budget(money=0.1), spent=Charge(), elapsed=lambda: 0.0, warn=lambda _: None)
+    worst = Charge(calls=1, money=0.06)
+    assert account.admit("a", worst) is None
+    assert account.admit("b", worst) is Wait.WAIT
+    account.settle("a", Charge(calls=1, money=0.01))
+    assert account.admit("b", worst) is None
+    account.settle("b", Charge(calls=1, money=0.05))
+    assert account.admit("c", worst) == "money: 0.1"
+
+
+def test_the_user_is_warned_once_at_each_mark() -> None:
+    said: list[str] = []
+    account = Account(Budget(calls=20), spent=Charge(calls=11), elapsed=lambda: 0.0, warn=said.append)
+    assert said == []
+    for n in range(9):
+        assert account.admit(str(n), Charge(calls=1)) is None
+        account.settle(str(n), Charge(calls=1))
+    assert said == ["budget: 80% of calls used", "budget: 95% of calls used"]

@@ -1,0 +1,142 @@
+"""The window of requests: finds the endpoint's limit, stays close to it, obeys headers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elad.teachers.pace import Pace, duration
+
+ROUND_SECONDS = 0.05
+
+
+class Clock:
+    """Time that only moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def rounds(pace: Pace, clock: Clock, limit: int, count: int) -> tuple[list[int], int]:
+    """An endpoint that serves `limit` at once and refuses the rest, round by round: served, refused."""
+    served: list[int] = []
+    refused = 0
+    for _ in range(count):
+        running = pace.room(0)
+        started = clock.now
+        clock.now += ROUND_SECONDS
+        served.append(min(running, limit))
+        for _ in range(served[-1]):
+            pace.answered({})
+        for _ in range(max(0, running - limit)):
+            refused += 1
+            pace.refused({}, started)
+    return served, refused
+
+
+@given(limit=st.integers(1, 200), most=st.integers(1, 300))
+def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> None:
+    clock = Clock()
+    pace = Pace(most, clock)
+    rounds(pace, clock, limit, 200)
+    served, refused = rounds(pace, clock, limit, 400)
+    assert max(served) <= most
+    if limit >= 20:
+        assert sum(served) >= 0.9 * min(limit, most) * len(served)
+        assert refused <= 0.01 * sum(served)
+
+
+def test_against_a_limit_of_64_the_targets_are_met() -> None:
+    clock = Clock()
+    pace = Pace(256, clock)
+    rounds(pace, clock, 64, 100)
+    served, refused = rounds(pace, clock, 64, 2000)
+    assert sum(served) >= 0.95 * 64 * len(served)
+    assert refused < 0.01 * sum(served)
+
+
+def test_one_burst_of_refusals_shrinks_once() -> None:
+    clock = Clock()
+    pace = Pace(64, clock)
+    for _ in range(60):
+        pace.answered({})
+    started = clock.now
+    clock.now += ROUND_SECONDS
+    for _ in range(30):
+        pace.refused({}, started)
+    assert pace.room(0) == 32
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("1.5", 1.5), ("900", 60.0), ("Wed, 21 Oct", 0.0)])
+def test_retry_after_is_obeyed_within_bounds(header: str, seconds: float) -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    pace.refused({"retry-after": header}, clock.now)
+    assert pace.hold_seconds == pytest.approx(seconds)
+    assert (pace.room(0) == 0) == (seconds > 0)
+    clock.now += seconds
+    assert pace.hold_seconds == 0
+    assert pace.room(0) > 0
+
+
+def test_the_last_allowed_request_holds_until_the_reset() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    pace.answered({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m"})
+    assert pace.hold_seconds == 0
+    pace.answered({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"})
+    assert pace.hold_seconds == pytest.approx(60)
+
+
+def test_refusals_without_an_answer_wait_longer_and_longer() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    holds: list[float] = []
+    for _ in range(12):
+        clock.now += 1e-3
+        pace.refused({}, clock.now)
+        holds.append(pace.hold_seconds)
+        clock.now += pace.hold_seconds
+    assert holds == sorted(holds)
+    assert holds[-1] == 60
+    assert pace.room(0) == 1
+
+
+def test_an_endpoint_that_only_fails_is_paused() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    pace.failed()
+    pace.failed()
+    assert pace.hold_seconds == 0
+    pace.failed()
+    assert pace.hold_seconds == pytest.approx(1)
+    pace.failed()
+    assert pace.hold_seconds == pytest.approx(2)
+    pace.answered({})
+    clock.now += 2
+    pace.failed()
+    assert pace.hold_seconds == 0
+
+
+def test_refusals_and_nothing_else_for_ten_minutes_is_stuck() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    clock.now += 700
+    assert pace.stuck_seconds is None
+    pace.refused({}, clock.now)
+    assert pace.stuck_seconds == pytest.approx(700)
+    pace.answered({})
+    assert pace.stuck_seconds is None
+
+
+@given(st.floats(0, 3000), st.sampled_from(["", "s"]))
+def test_plain_seconds_come_back(seconds: float, unit: str) -> None:
+    assert duration(f"{seconds:.3f}{unit}") == pytest.approx(seconds, abs=1e-3)
+
+
+@given(st.text(max_size=20))
+def test_no_text_breaks_the_reading_of_a_duration(text: str) -> None:
+    read = duration(text)
+    assert read is None or read >= 0
