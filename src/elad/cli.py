@@ -93,12 +93,34 @@ def status(folder: Run, as_json: AsJson = False) -> None:
         return
     out.print(round_table(told))
     out.print(outcome_table(told))
-    spent = told["spent"]
-    out.print(
-        f"spent: {spent['calls']} calls, {spent['tokens_in']} + {spent['tokens_out']} tokens, "
-        f"{spent['money']:.4f} {spent['currency'] or ''} in {spent['seconds']:.0f} s",
-        highlight=False,
-    )
+    _print_spent(told["spent"])
+
+
+@app.command()
+def ledger(
+    folder: Run,
+    check: Annotated[bool, typer.Option("--check", help="Fail when the books do not add up.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Reconciles requests, replies, charges and revisions of a run."""
+    from elad.errors import RunFolderError
+    from elad.ledger.events import Ledger
+    from elad.ledger.reconcile import reconcile
+    from elad.records import to_json
+
+    with Ledger(folder, write=False) as opened:
+        books = reconcile(opened)
+    if as_json:
+        _print_json(to_json(books))
+    else:
+        counts = ("requests", "replies", "cached", "lost", "revisions")
+        out.print(", ".join(f"{getattr(books, name)} {name}" for name in counts), highlight=False)
+        _print_spent(to_json(books.spent))
+        for name in ("open", "unused", "problems"):
+            for item in getattr(books, name):
+                out.print(f"{name}: {item}", highlight=False, markup=False)
+    if check and books.problems:
+        raise RunFolderError(f"{folder}: {len(books.problems)} problems, the first: {books.problems[0]}")
 
 
 @app.command()
@@ -207,6 +229,14 @@ def eval_steps(
     gold = "the gold answer was known" if told["uses_gold"] else "without the gold answer"
     out.print(f"F1 {f1}, {gold}; {told['calls']} calls, {told['tokens_out']} tokens out")
     out.print(f"{told['left_out']} rows without a gold answer were left out")
+
+
+def _print_spent(spent: dict[str, Any]) -> None:
+    out.print(
+        f"spent: {spent['calls']} calls, {spent['tokens_in']} + {spent['tokens_out']} tokens, "
+        f"{spent['money']:.4f} {spent['currency'] or ''} in {spent['seconds']:.0f} s",
+        highlight=False,
+    )
 
 
 def teacher_settings(spec: str) -> dict[str, str]:

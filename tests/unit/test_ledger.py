@@ -1,6 +1,9 @@
 """The ledger: whole groups or nothing, one writer, clear words about damage."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,68 @@ def test_the_cap_on_questions_bounds_what_is_wanted(cap: int, bought: int, wante
     left = Budget(questions=cap).questions_left(bought, wanted)
     assert 0 <= left <= wanted
     assert left + bought <= max(cap, bought)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    with Ledger(tmp_path, write=True) as ledger:
+        for n in range(40):
+            ledger.append(Kind.DRAFT, [(f"{n}-{m}", "x" * 200) for m in range(20)], round=0)
+    return tmp_path
+
+
+@pytest.mark.parametrize("lost", [1, 100, 4096, 3 * 4096, 4096 + 1])
+@pytest.mark.parametrize("write", [True, False])
+def test_a_file_cut_short_is_refused_and_left_as_it_is(large: Path, lost: int, write: bool) -> None:
+    path = large / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    with pytest.raises(RunFolderError, match="recover"):
+        Ledger(large, write=write)
+    path.write_bytes(whole)
+    with Ledger(large, write=write) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.DRAFT)) == 800
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1000.0, 1010.0, 400.0, 405.0])
+    monkeypatch.setattr("elad.ledger.events.time.time", lambda: next(clock))
+    with Ledger(tmp_path, write=True) as ledger:
+        for n, kind in enumerate((Kind.SESSION, Kind.DRAFT, Kind.DRAFT, Kind.DRAFT)):
+            ledger.append(kind, [(str(n), 1)], round=0)
+        assert ledger.elapsed_seconds() == pytest.approx(15.0)
+
+
+def test_time_between_sessions_is_no_working_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 5000.0, 5003.0])
+    monkeypatch.setattr("elad.ledger.events.time.time", lambda: next(clock))
+    with Ledger(tmp_path, write=True) as ledger:
+        for n, kind in enumerate((Kind.SESSION, Kind.DRAFT, Kind.SESSION, Kind.DRAFT)):
+            ledger.append(kind, [(str(n), 1)], round=0)
+        assert ledger.elapsed_seconds() == pytest.approx(13.0)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, write: bool) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.REQUEST, [("k", {"purpose": "solve"})], round=1)
+        ledger.append(Kind.ROUND, [("r", {"accuracy": 0.5, "interval": [0.4, 0.6]})], round=1)
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+    db.close()
+    before = (tmp_path / FILE).read_bytes()
+    with Ledger(tmp_path, write=write) as ledger:
+        asked = ledger.get(Kind.REQUEST, "k#0")
+        assert asked == {"request": {"purpose": "solve"}, "reserved": {"calls": 1}}
+        assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
+        assert ledger.meta("schema_version") == "2"
+    assert ((tmp_path / FILE).read_bytes() == before) is not write
+
+
+def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from elad.ledger.events import Ledger\n"
+    code += "with Ledger(Path(sys.argv[1]), write=True): pass"
+    with Ledger(tmp_path, write=True):
+        told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert told.returncode != 0
+    assert f"in use by process {os.getpid()}" in told.stderr

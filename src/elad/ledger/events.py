@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from elad.errors import RunFolderError
+from elad.ledger.migrations import SCHEMA_VERSION, migrate
 from elad.records import Charge, Reply, from_json
 
-SCHEMA_VERSION = 1
 FILE = "ledger.sqlite"
 
 
@@ -80,8 +80,9 @@ class Ledger:
     def __init__(self, folder: Path, *, write: bool) -> None:
         """Opens `folder/ledger.sqlite`, and makes it when `write`.
 
+        A ledger of an earlier version is brought up to date; a reader does that to a copy in memory.
         Raises: RunFolderError when there is no ledger to read, when another process writes to it,
-        or when it is damaged or of an unknown version.
+        or when it is damaged or of a later version.
         """
         self.folder = folder
         path = folder / FILE
@@ -90,18 +91,39 @@ class Ledger:
         self._lock = _Lock(folder) if write else None
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA busy_timeout = 5000")
-            if write:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._db.executescript(_SCHEMA)
-            version = self.meta("schema_version")
-        except sqlite3.Error as error:
+            self._prepare(write)
+        except (sqlite3.Error, KeyError, ValueError) as error:
             self._unlock()
-            raise RunFolderError(f"{path}: cannot be opened as a ledger: {error}") from error
-        if version != str(SCHEMA_VERSION):
+            raise RunFolderError(
+                f"{path}: cannot be opened as a ledger: {error}; `sqlite3 {FILE} .recover` shows what can be saved"
+            ) from error
+        except RunFolderError:
             self._unlock()
-            raise RunFolderError(f"{path}: has schema version {version}, this elad knows {SCHEMA_VERSION}")
+            raise
+
+    def _prepare(self, write: bool) -> None:
+        self._db.execute("PRAGMA busy_timeout = 5000")
+        if write:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        whole = (self.folder / FILE).stat().st_size % page == 0  # SQLite fills a torn page up with zeros
+        sound = self._db.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "its last page is torn"
+        if sound != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged: {sound}")
+        version = int(self.meta("schema_version") or 0)
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{self.folder / FILE}: has schema version {version}, this elad knows {SCHEMA_VERSION}; update elad"
+            )
+        if version < SCHEMA_VERSION:
+            if not write:
+                copy = sqlite3.connect(":memory:", isolation_level=None)
+                self._db.backup(copy)
+                self._db.close()
+                self._db = copy
+            migrate(self._db, version)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -163,14 +185,16 @@ class Ledger:
         return sum(charges, Charge())
 
     def elapsed_seconds(self) -> float:
-        """Working time so far: from each session's start to the last event before the next one."""
-        total, start, last = 0.0, None, 0.0
+        """Working time so far: between the events of each session, one after the other.
+
+        A clock that was set back in between takes nothing away.
+        """
+        total, before = 0.0, None
         for at, kind in self._db.execute("SELECT at, kind FROM events ORDER BY seq"):
-            if kind == Kind.SESSION:
-                total += last - start if start is not None else 0.0
-                start = at
-            last = at
-        return total + (last - start if start is not None else 0.0)
+            if before is not None and kind != Kind.SESSION:
+                total += max(0.0, at - before)
+            before = at
+        return total
 
     def _unlock(self) -> None:
         if self._lock:

@@ -1,0 +1,36 @@
+"""Ledgers of earlier versions, brought up to date: one step for each version, in one transaction."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SCHEMA_VERSION = 2
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """From `version` to `SCHEMA_VERSION`. Raises: KeyError for a version that no step starts from."""
+    steps = [_STEPS[step] for step in range(version, SCHEMA_VERSION)]
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps:
+            step(db)
+        db.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(SCHEMA_VERSION),))
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _from_1(db: sqlite3.Connection) -> None:
+    """Requests carry their try and their reservation; rounds an interval for each figure."""
+    for seq, key, payload in db.execute("SELECT seq, key, payload FROM events WHERE kind = 'request'").fetchall():
+        wrapped = json.dumps({"request": json.loads(payload), "reserved": {"calls": 1}}, ensure_ascii=False)
+        db.execute("UPDATE events SET key = ?, payload = ? WHERE seq = ?", (f"{key}#0", wrapped, seq))
+    for seq, payload in db.execute("SELECT seq, payload FROM events WHERE kind = 'round'").fetchall():
+        told: dict[str, Any] = json.loads(payload)
+        told["intervals"] = {"accuracy": told.pop("interval")}
+        db.execute("UPDATE events SET payload = ? WHERE seq = ?", (json.dumps(told), seq))
+
+
+_STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}

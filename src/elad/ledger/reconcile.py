@@ -1,0 +1,136 @@
+"""Do the books add up? Every request, reply, charge and revision of a run against the others."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from elad.ledger.events import Kind, Ledger
+from elad.ledger.prices import Price
+from elad.records import Charge, Reply, ReplyOutcome, Revision, from_json
+
+_CENT = 1e-9
+"""Of the currency's unit: money is a sum of floats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What a ledger holds, and what is wrong with it; empty `problems` is a clean ledger."""
+
+    requests: int
+    replies: int
+    cached: int
+    lost: int
+    revisions: int
+    spent: Charge
+    open: tuple[str, ...]
+    """Requests without any word yet: in flight, or of a session that was killed."""
+    unused: tuple[str, ...]
+    """Replies of revisions that are not finished, as when a budget ended them."""
+    problems: tuple[str, ...]
+
+
+def reconcile(ledger: Ledger) -> Books:
+    """Reads the whole ledger.
+
+    Problems are: a reply that nobody asked for, a request with two ends, a revision that rests on a reply
+    that is not there or that counts other tokens or money than its replies, a charge that its price
+    does not give, and a spending above the caps of all sessions.
+    """
+    replies = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.REPLY)}
+    lost = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.LOST)}
+    asked = [event.key for event in ledger.events(Kind.REQUEST)]
+    revisions = [from_json(Revision, event.payload) for event in ledger.events(Kind.REVISION)]
+    by_request = {reply.request: reply for reply in replies.values()}
+    used = {name for revision in revisions for name in revision.requests}
+    spent = sum((reply.charge for reply in (*replies.values(), *lost.values())), Charge())
+    return Books(
+        requests=len(asked),
+        replies=len(replies),
+        cached=sum(reply.cached for reply in replies.values()),
+        lost=len(lost),
+        revisions=len(revisions),
+        spent=spent,
+        open=tuple(key for key in asked if key not in lost and key.partition("#")[0] not in replies),
+        unused=tuple(name for name in by_request if name not in used),
+        problems=(
+            *_trails(asked, replies, lost),
+            *_sums(revisions, by_request),
+            *_prices(ledger, replies),
+            *_caps(ledger, spent),
+        ),
+    )
+
+
+def _trails(asked: list[str], replies: Mapping[str, Reply], lost: Mapping[str, Reply]) -> Iterator[str]:
+    tries: dict[str, list[str]] = {}
+    for name in asked:
+        tries.setdefault(name.partition("#")[0], []).append(name)
+    for name in lost:
+        if name not in asked:
+            yield f"lost {name}: was never sent"
+    for key, reply in replies.items():
+        unended = [name for name in tries.get(key, ()) if name not in lost]
+        free = reply.cached or (reply.outcome is ReplyOutcome.FAILED and not reply.charge.calls)
+        if free and unended:
+            yield f"reply {key}: cost nothing, yet {unended[0]} was sent and has no other end"
+        elif not free and len(unended) != 1:
+            yield f"reply {key}: {len(unended)} open requests lead to it, expected 1"
+
+
+def _sums(revisions: list[Revision], replies: Mapping[str, Reply]) -> Iterator[str]:
+    for revision in revisions:
+        missing = [name for name in revision.requests if name not in replies]
+        if missing:
+            yield f"revision of {revision.problem_id}: rests on reply {missing[0]}, which is not in the ledger"
+            continue
+        owed = sum((replies[name].charge for name in revision.requests), Charge())
+        told = revision.charge
+        if (told.calls, told.tokens_in, told.tokens_out) != (owed.calls, owed.tokens_in, owed.tokens_out):
+            yield f"revision of {revision.problem_id}: counts {_amount(told)}, its replies cost {_amount(owed)}"
+        elif abs(told.money - owed.money) > _CENT:
+            yield f"revision of {revision.problem_id}: counts {told.money}, its replies cost {owed.money}"
+
+
+def _prices(ledger: Ledger, replies: Mapping[str, Reply]) -> Iterator[str]:
+    known = {price.version: price for price in _price_tables(ledger)}
+    for key, reply in replies.items():
+        charge = reply.charge
+        if charge.price_version is None:
+            continue
+        price = known.get(charge.price_version)
+        if price is None:
+            yield f"reply {key}: priced by {charge.price_version}, which no session of this run knew"
+            continue
+        due = price.money(
+            tokens_in=charge.tokens_in, tokens_cached=charge.tokens_cached, tokens_out=charge.tokens_out
+        )
+        if abs(due - charge.money) > _CENT:
+            yield f"reply {key}: charged {charge.money}, its tokens cost {due}"
+
+
+def _price_tables(ledger: Ledger) -> Iterator[Price]:
+    for event in ledger.events(Kind.SESSION):
+        table = event.payload["experiment"]["teacher"].get("price")
+        if table:
+            yield Price(**table)
+
+
+def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:
+    budgets: list[dict[str, Any]] = [event.payload["experiment"]["budget"] for event in ledger.events(Kind.SESSION)]
+    amounts = {
+        "money": spent.money,
+        "calls": spent.calls,
+        "tokens": spent.tokens_in + spent.tokens_out,
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+    }
+    for name, amount in amounts.items():
+        caps = [budget.get(name) for budget in budgets]
+        largest = max((cap for cap in caps if cap is not None), default=None)
+        if largest is not None and None not in caps and amount > largest + _CENT:
+            yield f"budget.{name}: {amount} spent, no session was allowed more than {largest}"
+
+
+def _amount(charge: Charge) -> str:
+    return json.dumps({"calls": charge.calls, "in": charge.tokens_in, "out": charge.tokens_out})

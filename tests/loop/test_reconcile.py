@@ -1,0 +1,70 @@
+"""The books of a run: clean after every kind of run, and each kind of damage is named."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loop_kit import experiment
+from typer.testing import CliRunner
+
+from elad.cli import app
+from elad.ledger.events import FILE, Ledger
+from elad.ledger.reconcile import Books, reconcile
+from elad.loop import run
+
+PRICED = {"kind": "fake", "price": {"input": 1.0, "output": 3.0}, "faults": {"truncated": 0.1, "refused": 0.1}}
+
+
+def books(folder: Path) -> Books:
+    with Ledger(folder, write=False) as ledger:
+        return reconcile(ledger)
+
+
+@pytest.mark.parametrize("caps", [{}, {"money": 0.0015}, {"calls": 7}, {"tokens": 900}, {"questions": 5}])
+def test_the_books_of_a_run_add_up(tmp_path: Path, caps: dict[str, Any]) -> None:
+    run(experiment(teacher=PRICED, budget=caps), tmp_path)
+    found = books(tmp_path)
+    assert found.problems == ()
+    assert found.open == ()
+    assert found.requests == found.replies > 0
+    assert found.spent.money > 0
+
+
+def change(field: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda payload: payload | {field: value}
+
+
+def charge(field: str, amount: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda payload: payload | {"charge": payload["charge"] | {field: payload["charge"][field] + amount}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "said"),
+    [
+        ("reply", None, "rests on reply"),
+        ("request", None, "0 open requests lead to it"),
+        ("reply", charge("tokens_out", 1), "its tokens cost"),
+        ("reply", charge("money", 0.01), "its tokens cost"),
+        ("revision", charge("tokens_in", 5), "its replies cost"),
+        ("revision", change("requests", ["nowhere"]), "rests on reply nowhere"),
+    ],
+)
+def test_damage_is_named(
+    tmp_path: Path, kind: str, damage: Callable[[dict[str, Any]], dict[str, Any]] | None, said: str
+) -> None:
+    run(experiment("rounds.count=1", teacher=PRICED), tmp_path)
+    with sqlite3.connect(tmp_path / FILE) as db:
+        seq, payload = db.execute("SELECT seq, payload FROM events WHERE kind = ? LIMIT 1", (kind,)).fetchone()
+        if damage is None:
+            db.execute("DELETE FROM events WHERE seq = ?", (seq,))
+        else:
+            changed = json.dumps(damage(json.loads(payload)))
+            db.execute("UPDATE events SET payload = ? WHERE seq = ?", (changed, seq))
+    db.close()
+    assert any(said in problem for problem in books(tmp_path).problems)
+    result = CliRunner().invoke(app, ["ledger", str(tmp_path), "--check"])
+    assert result.exit_code != 0
+    assert CliRunner().invoke(app, ["ledger", str(tmp_path)]).exit_code == 0
