@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from elad.cli import teacher_settings
+from elad.cli.common import teacher_settings
 from elad.evaluation.intervals import wilson
 from elad.evaluation.step_finding import revise_all
 from elad.experiment import Experiment

@@ -29,7 +29,7 @@ from elad.protocols import (
     Training,
     Uncertainty,
 )
-from elad.records import Problem
+from elad.records import Problem, Sampling
 
 
 class _Section(BaseModel):
@@ -83,7 +83,8 @@ class Control(_Section):
 
 
 _WAYS_TO_THE_TEACHER = tuple(
-    f"teacher.{key}" for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price")
+    f"teacher.{key}"
+    for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price", "idempotent", "cache")
 )
 
 
@@ -153,6 +154,11 @@ class Experiment(_Section):
         data = changes.get("data", self.data)
         kept = raw["data"] if any(item.startswith("data.") for item in overrides) else data
         return type(self).of({**raw, "data": kept}, base=self.base)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How explanations are drafted and the held-out set is answered."""
+        return Sampling(temperature=self.drafting.temperature, max_tokens=self.drafting.max_tokens)
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value as plain JSON values; `of` makes the same experiment from it."""

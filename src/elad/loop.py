@@ -10,6 +10,7 @@ is how a run is resumed, and nothing that was paid for is paid for twice.
 from pathlib import Path
 
 from elad.experiment import Experiment
+from elad.ledger.events import Ledger
 from elad.progress import Progress
 from elad.records import Round
 from elad.stages.buying import allowance, buy, select
@@ -18,13 +19,16 @@ from elad.stages.learning import evaluate, learn
 from elad.world import World
 
 
-def run(experiment: Experiment, folder: str | Path, progress: Progress | None = None) -> list[Round]:
+def run(
+    experiment: Experiment, folder: str | Path, progress: Progress | None = None, recalled: Ledger | None = None
+) -> list[Round]:
     """All rounds of the experiment; round 0 is the student before anything was bought.
 
     The ledger and the students are kept in `folder`. Reaching a cap of the budget, or the end of
-    the pool, is a normal end. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    the pool, is a normal end. Work that a `recalled` ledger holds is taken from there. Raises: the errors
+    of `elad.errors`; nothing is lost on any of them.
     """
-    with World.open(experiment, Path(folder), progress) as world:
+    with World.open(experiment, Path(folder), progress, recalled) as world:
         rounds = [baseline(world)]
         for number in range(1, experiment.rounds.count + 1):
             count = allowance(world, number)

@@ -141,7 +141,7 @@ class Purchase:
             self._again.append(request)
             return
         self._account.settle(key, reply.charge)
-        if reply.outcome is ReplyOutcome.FAILED:
+        if reply.outcome is ReplyOutcome.FAILED and reply.charge.calls:
             self._failed[key] = request, reply
             if len(self._failed) == GIVE_UP_AFTER:
                 for name, (_, failure) in self._failed.items():

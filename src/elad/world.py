@@ -20,7 +20,7 @@ from elad.ledger.events import Kind, Ledger
 from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase, settle_earlier
-from elad.records import Problem, Sampling, digest, to_json
+from elad.records import Problem, digest, to_json
 from elad.tasks.reading import read, refuse_overlap
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class World:
     progress: Progress
     account: Account
     cache: Cache | None
+    recalled: Ledger | None = None
+    """The ledger of another run whose work is taken over where it is the same."""
     exhausted: str | None = None
     """The cap that was reached, in words."""
 
@@ -52,14 +54,14 @@ class World:
         """What a question is."""
         return self.experiment.task
 
-    @property
-    def sampling(self) -> Sampling:
-        """How explanations are drafted and the held-out set is answered."""
-        drafting = self.experiment.drafting
-        return Sampling(temperature=drafting.temperature, max_tokens=drafting.max_tokens)
-
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, progress: Progress | None = None) -> "World":
+    def open(
+        cls,
+        experiment: Experiment,
+        folder: Path,
+        progress: Progress | None = None,
+        recalled: Ledger | None = None,
+    ) -> "World":
         """Reads, checks and loads everything first; the folder is touched last.
 
         Raises: InputError for data or configuration that cannot be used, RefusedError for a teacher
@@ -90,6 +92,7 @@ class World:
             progress=progress or Silent(),
             account=account,
             cache=cache,
+            recalled=recalled,
         )
 
     def __enter__(self) -> "World":
@@ -117,6 +120,15 @@ class World:
         """A counter for the requests of one round."""
         stopping = self.progress.note
         return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, stopping=stopping)
+
+    def known(self, kind: Kind, key: str, number: int) -> Any | None:
+        """The payload of an event of this run, or of the run that it recalls; None where there is neither."""
+        payload = self.ledger.get(kind, key)
+        if payload is None and self.recalled is not None:
+            payload = self.recalled.get(kind, key)
+            if payload is not None:
+                self.ledger.append(kind, [(key, payload)], round=number)
+        return payload
 
     @contextmanager
     def stage(self, number: int, name: str, total: int) -> Generator[Advance]:
@@ -152,7 +164,7 @@ class World:
         with self.stage(number, stage, len(items)) as advance:
             for start in range(0, len(items), chunk):
                 part = range(start, min(start + chunk, len(items)))
-                missing = [i for i in part if not self.ledger.has(kind, keys[i])]
+                missing = [i for i in part if self.known(kind, keys[i], number) is None]
                 if missing:
                     made = dict(zip(part, make([items[i] for i in part]), strict=True))
                     fresh = {keys[i]: made[i] for i in missing}

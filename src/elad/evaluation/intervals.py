@@ -47,7 +47,7 @@ def bootstrap_mean(
     tail = _tail(level)
     rng = Random(seed)
     means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
-    return _quantile(means, tail), _quantile(means, 1 - tail)
+    return quantile(means, tail), quantile(means, 1 - tail)
 
 
 def _tail(level: float) -> float:
@@ -56,7 +56,8 @@ def _tail(level: float) -> float:
     return (1 - level) / 2
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which a share (0..1) of ascending values lies, between neighbours by a straight line."""
     place = share * (len(ordered) - 1)
     below = floor(place)
     above = min(below + 1, len(ordered) - 1)

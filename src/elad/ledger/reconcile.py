@@ -71,11 +71,10 @@ def _trails(asked: list[str], replies: Mapping[str, Reply], lost: Mapping[str, R
             yield f"lost {name}: was never sent"
     for key, reply in replies.items():
         unended = [name for name in tries.get(key, ()) if name not in lost]
-        free = reply.cached or (reply.outcome is ReplyOutcome.FAILED and not reply.charge.calls)
-        if free and unended:
-            yield f"reply {key}: cost nothing, yet {unended[0]} was sent and has no other end"
-        elif not free and len(unended) != 1:
-            yield f"reply {key}: {len(unended)} open requests lead to it, expected 1"
+        unsent = reply.outcome is ReplyOutcome.FAILED and not reply.charge.calls
+        expected = (0,) if reply.cached else (0, 1) if unsent else (1,)
+        if len(unended) not in expected:
+            yield f"reply {key}: {len(unended)} open requests lead to it, expected {expected[-1]}"
 
 
 def _sums(revisions: list[Revision], replies: Mapping[str, Reply]) -> Iterator[str]:
@@ -102,9 +101,7 @@ def _prices(ledger: Ledger, replies: Mapping[str, Reply]) -> Iterator[str]:
         if price is None:
             yield f"reply {key}: priced by {charge.price_version}, which no session of this run knew"
             continue
-        due = price.money(
-            tokens_in=charge.tokens_in, tokens_cached=charge.tokens_cached, tokens_out=charge.tokens_out
-        )
+        due = price.money(tokens_in=charge.tokens_in, tokens_cached=charge.tokens_cached, tokens_out=charge.tokens_out)
         if abs(due - charge.money) > _CENT:
             yield f"reply {key}: charged {charge.money}, its tokens cost {due}"
 

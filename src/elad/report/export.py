@@ -88,7 +88,10 @@ def _rows(folder: Path, shape: Shape) -> Iterator[dict[str, Any]]:
         task = build("elad.tasks", session.payload["experiment"]["task"], "task")
         picks = [event.payload["problem"] for event in ledger.events(Kind.PICK)]
         problems = {problem["id"]: from_json(Problem, problem) for problem in picks}
-        for event in ledger.events(Kind.REVISION):
+        place = {problem["id"]: i for i, problem in enumerate(picks)}
+        # the teacher's replies came in any order; the rows do not depend on it
+        events = sorted(ledger.events(Kind.REVISION), key=lambda event: place[event.payload["problem_id"]])
+        for event in events:
             revision = from_json(Revision, event.payload)
             row = shape(revision, problems[revision.problem_id], task)
             if row is not None:

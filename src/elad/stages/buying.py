@@ -90,13 +90,13 @@ def _continuations(world: World, prompts: Sequence[Prompt], number: int) -> list
     """How the student goes on with each prompt."""
 
     def key(prompt: Prompt) -> str:
-        return digest([world.student.id, ask_key(prompt), to_json(world.sampling)])
+        return digest([world.student.id, ask_key(prompt), to_json(world.experiment.sampling)])
 
     payloads = world.remembered(
         Kind.CONTINUATION,
         prompts,
         key,
-        lambda chunk: [to_json(generation) for generation in world.student.generate(chunk, world.sampling)],
+        lambda chunk: [to_json(generation) for generation in world.student.generate(chunk, world.experiment.sampling)],
         number=number,
         chunk=CONTINUE_CHUNK,
         stage="continue",

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
-from elad.protocols import Prompt
+from elad.protocols import Prompt, Student
 from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
 from elad.world import World
@@ -21,7 +22,7 @@ def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
         Kind.DRAFT,
         problems,
         lambda problem: draft_key(world, problem),
-        lambda chunk: [to_json(chain) for chain in chains(world, chunk)],
+        lambda chunk: [to_json(chain) for chain in chains(world.experiment, world.student, chunk)],
         number=number,
         chunk=DRAFT_CHUNK,
         stage="draft",
@@ -55,23 +56,24 @@ def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) ->
     ]
 
 
-def chains(world: World, problems: Sequence[Problem]) -> list[Chain]:
-    """One chain of the current student for each problem."""
-    seeds = [derive_seed(world.experiment.seed, "draft", problem.id) for problem in problems]
+def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]) -> list[Chain]:
+    """One chain of the student for each problem."""
+    seeds = [derive_seed(experiment.seed, "draft", problem.id) for problem in problems]
     prompts = [
-        Prompt(messages=world.task.messages(problem), seed=seed) for problem, seed in zip(problems, seeds, strict=True)
+        Prompt(messages=experiment.task.messages(problem), seed=seed)
+        for problem, seed in zip(problems, seeds, strict=True)
     ]
-    generations = world.student.generate(prompts, world.sampling)
+    generations = student.generate(prompts, experiment.sampling)
     return [
         make_chain(
             generation.text,
             problem,
-            world.task,
+            experiment.task,
             finished=generation.finished,
-            sampling=world.sampling,
+            sampling=experiment.sampling,
             seed=seed,
             tokens=generation.tokens,
-            most_steps=world.experiment.drafting.most_steps,
+            most_steps=experiment.drafting.most_steps,
         )
         for problem, seed, generation in zip(problems, seeds, generations, strict=True)
     ]
@@ -79,7 +81,7 @@ def chains(world: World, problems: Sequence[Problem]) -> list[Chain]:
 
 def draft_key(world: World, problem: Problem) -> str:
     """Content hash of who drafts what, and how."""
-    drafting = [to_json(world.sampling), world.experiment.drafting.most_steps, world.experiment.seed]
+    drafting = [to_json(world.experiment.sampling), world.experiment.drafting.most_steps, world.experiment.seed]
     asked = [to_json(message) for message in world.task.messages(problem)]
     return digest([world.student.id, to_json(problem), describe(world.task), asked, drafting])
 

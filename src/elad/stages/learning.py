@@ -38,7 +38,7 @@ def learn(world: World, number: int) -> Student:
     settings = [asdict(training), describe(world.experiment.objective), seed]
     key = digest([start.id, [to_json(example) for example in examples], settings])
     folder = world.ledger.folder / "students" / key
-    if world.ledger.has(Kind.TRAINING, key):
+    if world.known(Kind.TRAINING, key, number) is not None:
         return world.experiment.student.load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with world.stage(number, "train", 100) as percent:
@@ -113,7 +113,7 @@ def _graded(world: World, number: int) -> list[Any]:
     def make(problems: Any) -> list[Any]:
         return [
             {"chain": to_json(chain), "grade": to_json(world.task.grade(problem, chain))}
-            for problem, chain in zip(problems, chains(world, problems), strict=True)
+            for problem, chain in zip(problems, chains(world.experiment, world.student, problems), strict=True)
         ]
 
     return world.remembered(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from elad.ledger.prices import Price
@@ -27,6 +28,9 @@ class Concession(StrEnum):
     SAMPLING = "sampling"
     """It takes its own temperature only."""
 
+
+_ONE_REQUEST_A_CONNECTION = httpx2.Limits(max_keepalive_connections=0)
+"""A reply that an endpoint sends twice would otherwise be taken for the reply to the connection's next request."""
 
 _NAMED_BY = (
     (Concession.MAX_TOKENS, ("max_completion_tokens",)),
@@ -64,6 +68,7 @@ class Endpoint:
             base_url=link.base_url,
             api_key=key or "none",
             max_retries=0,
+            http_client=openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION),
             timeout=openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds)),
         )
 

@@ -55,7 +55,7 @@ def failed(request: Request, teacher: str, reason: str) -> Reply:
         request=request.key,
         text="",
         outcome=ReplyOutcome.FAILED,
-        charge=ONE_CALL,
+        charge=Charge(),
         teacher=teacher,
         reason=reason,
     )

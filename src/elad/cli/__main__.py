@@ -1,0 +1,5 @@
+"""`python -m elad.cli`."""
+
+from elad.cli import main
+
+main()

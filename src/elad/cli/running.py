@@ -1,0 +1,80 @@
+"""Verbs that start or resume work."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elad.cli.common import AsJson, Described, Folder, Overrides, Run, app, err, out, print_json, teacher_settings
+
+
+@app.command()
+def demo(
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="A real teacher, as URL#model; without one, reference solutions repair."),
+    ] = None,
+    folder: Folder = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """The main job on the packaged sample: draft, score, repair, learn, measure; two rounds."""
+    from elad.methods.elad import experiment
+
+    ready, name = experiment().but(name="demo"), "demo"
+    if teacher is not None:
+        reviser = {"kind": "first_error", "judge": "rollout", "repair": "blind"}
+        ready, name = ready.but(teacher=teacher_settings(teacher), reviser=reviser), "demo-teacher"
+    _run(ready.but(overrides or []), folder or Path("runs") / name, as_json=as_json)
+
+
+@app.command()
+def run(
+    experiment: Described,
+    folder: Folder = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs an experiment; the same command again resumes it."""
+    from elad.methods.finding import find
+
+    ready = find(experiment, overrides or [])
+    _run(ready, folder or Path("runs") / ready.name, as_json=as_json)
+
+
+@app.command()
+def replay(
+    source: Run,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the new run; DIR-replay by default.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """A finished run again, offline and free; with --set, other choices on what was bought."""
+    from elad.replay import replay as run_again
+    from elad.report.console import ConsoleProgress
+
+    target = folder or source.with_name(f"{source.name}-replay")
+    unknown = run_again(source, target, overrides or [], ConsoleProgress(err)).unknown
+    _show(target, as_json=as_json, unknown=list(unknown))
+    if unknown and not as_json:
+        out.print(f"never bought, so unknown: {', '.join(unknown)}", highlight=False, markup=False)
+
+
+def _run(experiment: Any, folder: Path, *, as_json: bool) -> None:
+    from elad.loop import run as run_loop
+    from elad.report.console import ConsoleProgress
+
+    run_loop(experiment, folder, ConsoleProgress(err))
+    _show(folder, as_json=as_json)
+
+
+def _show(folder: Path, *, as_json: bool, **more: Any) -> None:
+    from elad.report.status import round_table
+    from elad.report.status import status as read_status
+
+    told = read_status(folder) | {"folder": str(folder)} | more
+    if as_json:
+        print_json(told)
+        return
+    out.print(round_table(told))
+    out.print(f"run folder: {folder}", highlight=False)

@@ -1,0 +1,119 @@
+"""Forecasts before money is spent: they hold what then happens, and learn from earlier runs."""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loop_kit import experiment, problems
+from typer.testing import CliRunner
+
+from elad.cli import app
+from elad.experiment import Data, Experiment
+from elad.ledger.events import Ledger
+from elad.ledger.prices import Price
+from elad.loop import run
+from elad.plan.forecast import ENOUGH_SEEN, Evidence, Range, forecast
+from elad.plan.plan import plan
+from elad.records import Charge
+
+REVISERS: list[dict[str, Any]] = [
+    {"kind": "first_error", "judge": "direct"},
+    {"kind": "first_error", "judge": "rollout"},
+    {"kind": "first_error", "judge": "compare"},
+    {"kind": "rewrite"},
+    {"kind": "answer_only"},
+]
+
+
+def campaign(seed: int) -> Experiment:
+    """A campaign with its own pool, price, reviser and teacher."""
+    rng = Random(seed)
+    pool = problems(rng.choice([20, 40, 60]), seed, "p")
+    data = Data(pool=pool, heldout=problems(4, 100 + seed, "h"), warmup=problems(4, 200 + seed, "w"))
+    faults = {"truncated": rng.uniform(0, 0.15), "wrong_end": rng.uniform(0, 0.3), "garbage": rng.uniform(0, 0.1)}
+    price = {"input": rng.uniform(0.1, 5), "output": rng.uniform(0.5, 20)}
+    return experiment(
+        data=data,
+        student={"engine": "fake", "skill": rng.uniform(0.1, 0.6)},
+        teacher={"kind": "fake", "price": price, "faults": faults, "seed": seed},
+        reviser=REVISERS[seed % len(REVISERS)],
+        rounds={"count": 2, "questions": rng.choice([8, 15])},
+        seed=seed,
+    )
+
+
+def within(amount: float, found: Range) -> bool:
+    return found.p10 <= amount <= found.p90
+
+
+def test_the_range_holds_what_then_happens_in_eight_of_ten_campaigns(tmp_path: Path) -> None:
+    held = 0
+    for seed in range(10):
+        planned = campaign(seed)
+        expected = plan(planned).wanted
+        run(planned, tmp_path / str(seed))
+        with Ledger(tmp_path / str(seed), write=False) as ledger:
+            spent = ledger.spent()
+        held += within(spent.money, expected.money)
+        assert expected.money.p10 < expected.money.p50 < expected.money.p90
+    assert held >= 8
+
+
+def test_earlier_runs_make_the_range_narrow_and_right(tmp_path: Path) -> None:
+    run(experiment("rounds.count=3", teacher={"kind": "fake", "seed": 1}, seed=1), tmp_path / "earlier")
+    planned = experiment(teacher={"kind": "fake", "seed": 1}, seed=2)
+    blind, taught = plan(planned), plan(planned, [tmp_path / "earlier"])
+    assert (blind.seen, taught.seen) == (0, 24)
+    run(planned, tmp_path / "now")
+    with Ledger(tmp_path / "now", write=False) as ledger:
+        spent = ledger.spent()
+    width = {name: told.wanted.tokens_out.p90 - told.wanted.tokens_out.p10 for name, told in
+             (("blind", blind), ("taught", taught))}  # fmt: skip
+    assert width["taught"] < width["blind"]
+    assert taught.wanted.tokens_out.p10 * 0.9 <= spent.tokens_out <= taught.wanted.tokens_out.p90 * 1.1
+
+
+def test_runs_with_another_reviser_teach_nothing(tmp_path: Path) -> None:
+    run(experiment(reviser={"kind": "rewrite"}), tmp_path)
+    assert plan(experiment(), [tmp_path]).seen == 0
+
+
+@pytest.mark.parametrize("student", ["own", "none"])
+def test_a_cap_buys_what_its_likely_cost_allows(student: str) -> None:
+    planned = experiment("budget.calls=11", reviser={"kind": "answer_only"})
+    told = plan(planned, drafts=student == "own")
+    assert (told.buys, told.fits, told.wanted.questions) == (11, False, 16)
+    assert told.drafted == (24 if student == "own" else 0)
+    assert 0.3 < told.cacheable < 1
+
+
+@given(
+    costs=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 900), st.integers(0, 300)), min_size=1, max_size=40),
+    questions=st.integers(0, 500),
+    seed=st.integers(0, 9),
+)
+def test_a_forecast_is_ordered_and_grows_with_the_questions(
+    costs: list[tuple[int, int, int]], questions: int, seed: int
+) -> None:
+    charges = [Charge(calls=calls, tokens_in=tin, tokens_out=tout, seconds=1.0) for calls, tin, tout in costs]
+    price = Price(input=1.0, output=2.0)
+    for seen in ([], charges * ENOUGH_SEEN):
+        evidence = Evidence(good=charges, clumsy=charges, seen=seen)
+        small, large = (forecast(evidence, n, price, 4, seed) for n in (questions, 2 * questions + 1))
+        for name in ("calls", "tokens_in", "tokens_out", "money", "seconds"):
+            one, more = getattr(small, name), getattr(large, name)
+            assert 0 <= one.p10 <= one.p50 <= one.p90
+            assert one.p50 <= more.p90
+    assert forecast(Evidence(good=charges, clumsy=charges), 0, price, 4).money == Range(p10=0, p50=0, p90=0)
+
+
+def test_the_verb_prints_what_scripts_need() -> None:
+    result = CliRunner().invoke(app, ["plan", "elad", "--no-drafts", "--json", "--set", "budget.money=0"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert {"calls", "tokens_out", "money", "seconds", "fits", "buys", "cacheable"} <= set(told)
+    assert set(told["money"]) == {"p10", "p50", "p90"}
