@@ -29,7 +29,8 @@ def _from_1(db: sqlite3.Connection) -> None:
         db.execute("UPDATE events SET key = ?, payload = ? WHERE seq = ?", (f"{key}#0", wrapped, seq))
     for seq, payload in db.execute("SELECT seq, payload FROM events WHERE kind = 'round'").fetchall():
         told: dict[str, Any] = json.loads(payload)
-        told["intervals"] = {"accuracy": told.pop("interval")}
+        if "interval" in told:
+            told["intervals"] = {"accuracy": told.pop("interval")}
         db.execute("UPDATE events SET payload = ? WHERE seq = ?", (json.dumps(told), seq))
 
 
