@@ -1,11 +1,11 @@
 """A whole campaign against a server that misbehaves in every way: the cap holds, the books add up, nothing is lost."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -64,9 +64,8 @@ def books(folder: Path) -> Books:
 
 
 @pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "FIRST_WAIT_SECONDS", 0.01)
-    yield
 
 
 @pytest.mark.slow
@@ -94,7 +93,6 @@ def test_under_a_cap_with_three_faults_in_ten_requests(tmp_path: Path) -> None:
     assert server.books.money - changed <= found.spent.money
     assert stops <= server.books.faults[Fault.AUTH_EXPIRED]
     assert fates(tmp_path / "run", questions)
-    print(f"cap {cap:.4f}, spent {found.spent.money:.4f} ({found.spent.money / cap:.1%}), billed {server.books.money:.4f}")
 
 
 def fates(folder: Path, questions: int) -> bool:
@@ -161,6 +159,59 @@ def test_killed_again_and_again_nothing_is_lost_and_no_answer_is_bought_twice(tm
         assert kept.spent.calls == kept.requests
         assert seen.billed <= kept.spent.calls
         assert max(tally.billed for tally in seen.requests.values()) <= 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_settles_what_is_in_flight_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    questions = 120
+    with ChaosTeacher(answer=answer, latency_ms=200) as server:
+        command = [sys.executable, "-c", KILLED, server.base_url, str(tmp_path), str(questions), "no"]
+        process = subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True)
+        while server.books.arrived < 20:
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+        assert process.returncode != 0
+        assert "KeyboardInterrupt" in said
+        stopped = books(tmp_path)
+        assert stopped.open == ()
+        assert (stopped.lost, stopped.requests) == (0, stopped.replies)
+        assert 20 <= stopped.replies < questions
+        run(campaign(server, questions), tmp_path)
+        assert books(tmp_path).problems == ()
+        assert server.books.billed == questions
+
+
+@pytest.mark.slow
+def test_not_one_byte_of_the_key_is_left_behind(tmp_path: Path) -> None:
+    canary = "sk-canary-7f3a9e1c5b"
+    described = tmp_path / "experiment.yaml"
+    lines = [
+        {"id": f"p{n}", "question": one.question, "answer": one.answer} for n, one in enumerate(problems(6, 1, "p"))
+    ]
+    (tmp_path / "pool.jsonl").write_text("\n".join(map(json.dumps, lines[:4])), encoding="utf-8")
+    (tmp_path / "heldout.jsonl").write_text("\n".join(map(json.dumps, lines[4:])), encoding="utf-8")
+    env = os.environ | {"OPENAI_API_KEY": canary, "ELAD_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
+    faults = [None, Fault.SERVER_ERROR, Fault.WRONG_SCHEMA, Fault.HTML_ERROR, Fault.CONTEXT_LENGTH, Fault.AUTH_EXPIRED]
+    with ChaosTeacher(answer=answer, api_key=canary, script=faults) as server:
+        described.write_text(
+            f"data: {{pool: pool.jsonl, heldout: heldout.jsonl}}\ntask: numeric\nstudent: {{engine: fake}}\n"
+            f"teacher: {{kind: openai, base_url: '{server.base_url}', model: m, cache: true}}\n"
+            "reviser: {kind: rewrite}\nrounds: {count: 1, questions: 4}\n",
+            encoding="utf-8",
+        )
+        said = ""
+        for words in (["run"], ["run"], ["plan"]):
+            command = [sys.executable, "-m", "elad.cli", *words, str(described)]
+            command += ["--out", str(tmp_path / "run")] if words == ["run"] else []
+            done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+            said += done.stdout + done.stderr
+    assert server.books.answered > 0
+    assert "401" in said
+    assert canary not in said
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".sqlite" for path in files if path.is_relative_to(tmp_path / "cache"))
+    assert [path for path in files if canary.encode() in path.read_bytes()] == []
 
 
 def totals(charge: Charge) -> tuple[float, ...]:

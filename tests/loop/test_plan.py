@@ -117,3 +117,21 @@ def test_the_verb_prints_what_scripts_need() -> None:
     told = json.loads(result.stdout)
     assert {"calls", "tokens_out", "money", "seconds", "fits", "buys", "cacheable"} <= set(told)
     assert set(told["money"]) == {"p10", "p50", "p90"}
+
+
+def test_status_shows_what_was_forecast_beside_what_it_took(tmp_path: Path) -> None:
+    rows = [{"id": one.id, "question": one.question, "answer": one.answer} for one in problems(12, 1, "p")]
+    for name, part in (("pool", rows[:8]), ("heldout", rows[8:])):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), encoding="utf-8")
+    (tmp_path / "experiment.yaml").write_text(
+        "data: {pool: pool.jsonl, heldout: heldout.jsonl}\ntask: numeric\nstudent: {engine: fake}\n"
+        "teacher: {kind: fake, price: {input: 1, output: 2}}\nrounds: {count: 1, questions: 4}\n",
+        encoding="utf-8",
+    )
+    words = ["run", str(tmp_path / "experiment.yaml"), "--out", str(tmp_path / "run")]
+    first = CliRunner().invoke(app, words)
+    assert first.exit_code == 0, first.output
+    told = json.loads(CliRunner().invoke(app, ["status", str(tmp_path / "run"), "--json"]).stdout)
+    assert told["forecast"]["questions"] == 4
+    assert 0 < told["forecast"]["money"]["p10"] < told["forecast"]["money"]["p90"]
+    assert "forecast for 4 questions" in CliRunner().invoke(app, ["status", str(tmp_path / "run")]).stdout

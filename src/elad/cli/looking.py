@@ -12,7 +12,7 @@ from elad.errors import InputError
 @app.command()
 def status(folder: Run, as_json: AsJson = False) -> None:
     """Where a run is, what it measured and what it spent."""
-    from elad.report.status import outcome_table, round_table
+    from elad.report.status import forecast_line, outcome_table, round_table
     from elad.report.status import status as read_status
 
     told = read_status(folder)
@@ -22,6 +22,8 @@ def status(folder: Run, as_json: AsJson = False) -> None:
     out.print(round_table(told))
     out.print(outcome_table(told))
     print_spent(told["spent"])
+    if line := forecast_line(told):
+        out.print(line, highlight=False)
 
 
 @app.command()

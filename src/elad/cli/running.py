@@ -1,11 +1,14 @@
 """Verbs that start or resume work."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elad.cli.common import AsJson, Described, Folder, Overrides, Run, app, err, out, print_json, teacher_settings
+
+if TYPE_CHECKING:
+    from elad.experiment import Experiment
 
 
 @app.command()
@@ -60,12 +63,25 @@ def replay(
         out.print(f"never bought, so unknown: {', '.join(unknown)}", highlight=False, markup=False)
 
 
-def _run(experiment: Any, folder: Path, *, as_json: bool) -> None:
+def _run(experiment: "Experiment", folder: Path, *, as_json: bool) -> None:
     from elad.loop import run as run_loop
     from elad.report.console import ConsoleProgress
 
+    _plan_first(experiment, folder)
     run_loop(experiment, folder, ConsoleProgress(err))
     _show(folder, as_json=as_json)
+
+
+def _plan_first(experiment: "Experiment", folder: Path) -> None:
+    """Says what a priced teacher will cost and keeps it beside the ledger, for `elad status`."""
+    from elad.plan.plan import keep, plan
+
+    if getattr(experiment.teacher, "price", None) is None or (folder / "ledger.sqlite").exists():
+        return
+    found = plan(experiment, drafts=False)
+    money = found.wanted.money
+    err.print(f"forecast: {money.p10:.4f} to {money.p90:.4f} {found.currency} for {found.wanted.questions} questions")
+    keep(found, folder)
 
 
 def _show(folder: Path, *, as_json: bool, **more: Any) -> None:

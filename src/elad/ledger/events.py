@@ -21,6 +21,8 @@ from elad.ledger.migrations import SCHEMA_VERSION, migrate
 from elad.records import Charge, Reply, from_json
 
 FILE = "ledger.sqlite"
+PLAN_FILE = "plan.json"
+"""Beside it: what was forecast before anything was spent."""
 
 
 class Kind(StrEnum):
@@ -92,14 +94,14 @@ class Ledger:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._prepare(write)
+        except RunFolderError:
+            self._unlock()
+            raise
         except (sqlite3.Error, KeyError, ValueError) as error:
             self._unlock()
             raise RunFolderError(
                 f"{path}: cannot be opened as a ledger: {error}; `sqlite3 {FILE} .recover` shows what can be saved"
             ) from error
-        except RunFolderError:
-            self._unlock()
-            raise
 
     def _prepare(self, write: bool) -> None:
         self._db.execute("PRAGMA busy_timeout = 5000")

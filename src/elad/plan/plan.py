@@ -1,5 +1,6 @@
 """The plan of an experiment: what its rounds will take from the teacher, and what the budget buys of that."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from elad.errors import StudentError
 from elad.experiment import Experiment
 from elad.ledger.budget import Budget
+from elad.ledger.events import PLAN_FILE
 from elad.ledger.prices import Price
 from elad.plan.forecast import Evidence, Forecast, forecast
 from elad.plan.rehearsal import rehearse, seen
@@ -76,6 +78,12 @@ def told(plan: Plan) -> dict[str, Any]:
     """The plan as plain JSON values, the forecast's figures on the same level as the rest."""
     plain = to_json(plan)
     return plain.pop("wanted") | plain
+
+
+def keep(plan: Plan, folder: Path) -> None:
+    """Writes the plan beside the ledger that is to come, where `elad status` finds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN_FILE).write_text(json.dumps(told(plan), indent=1), encoding="utf-8")
 
 
 def _student(experiment: Experiment) -> Student | None:

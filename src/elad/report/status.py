@@ -1,12 +1,14 @@
 """The state of a run, from its ledger alone."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from elad.ledger.events import Kind, Ledger, is_held
+from elad.errors import RunFolderError
+from elad.ledger.events import PLAN_FILE, Kind, Ledger, is_held
 from elad.records import Round, from_json
 
 
@@ -36,6 +38,7 @@ def status(folder: Path) -> dict[str, Any]:
                 "estimated": spent.estimated,
             },
             "budget": sessions[-1].payload["experiment"]["budget"] if sessions else {},
+            "forecast": _forecast(folder),
             "outcomes": _outcomes(ledger),
             "sessions": len(sessions),
         }
@@ -71,6 +74,26 @@ def outcome_table(told: dict[str, Any]) -> Table:
         for outcome, count in sorted(counts.items()):
             table.add_row(kind, outcome, str(count))
     return table
+
+
+def forecast_line(told: dict[str, Any]) -> str | None:
+    """What was forecast before the run beside what it took; None where nothing was forecast."""
+    forecast, spent = told["forecast"], told["spent"]
+    if forecast is None:
+        return None
+    parts = [
+        f"{name} {forecast[name]['p10']:,.4g} to {forecast[name]['p90']:,.4g} (now {spent[name]:,.4g})"
+        for name in ("calls", "tokens_in", "tokens_out", "money")
+    ]
+    return f"forecast for {forecast['questions']} questions: {', '.join(parts)}"
+
+
+def _forecast(folder: Path) -> Any:
+    path = folder / PLAN_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise RunFolderError(f"{path}: not JSON: {error}") from error
 
 
 def _state(ledger: Ledger, folder: Path) -> tuple[str, str]:

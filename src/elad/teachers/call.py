@@ -99,8 +99,8 @@ class Call:
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what the endpoint asks for, else doubling; up to half more."""
         error = state.outcome.exception() if state.outcome else None
-        headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-        asked = duration(headers.get("retry-after", ""))
+        told = isinstance(error, openai.APIStatusError)
+        asked = duration(error.response.headers.get("retry-after", "")) if told else None
         seconds = FIRST_WAIT_SECONDS * 2 ** (state.attempt_number - 1) if asked is None else asked
         jitter = Random(derive_seed(self._request.key, state.attempt_number)).uniform(1.0, 1.5)
         return min(seconds * jitter, MOST_WAIT_SECONDS)
@@ -128,10 +128,11 @@ class Call:
 
     def _unanswered(self, error: Exception) -> Reply:
         """A failure that the endpoint told, at no charge; or a reply that is lost, and may have been billed."""
-        told = isinstance(error, openai.APIStatusError) and not self._received
-        lost = self._received or (not told and isinstance(error, (openai.OpenAIError, httpx2.HTTPError, TimeoutError)))
-        if told and error.status_code < 500:
-            self._endpoint.pace.answered(error.response.headers)
+        told = error if isinstance(error, openai.APIStatusError) and not self._received else None
+        broken = isinstance(error, (openai.OpenAIError, httpx2.HTTPError, TimeoutError))
+        lost = self._received or (told is None and broken)
+        if told is not None and told.status_code < 500:
+            self._endpoint.pace.answered(told.response.headers)
         else:
             self._endpoint.pace.failed()
         outcome = ReplyOutcome.LOST if lost else ReplyOutcome.FAILED
