@@ -2,7 +2,8 @@
 
 A run is resumed by going through it again: each piece of work asks the ledger first and is done
 only when its key is not there. Events that belong together are appended in one transaction, so a
-process killed anywhere leaves whole groups or nothing.
+process killed anywhere leaves whole groups or nothing. What is appended outlives the process at once,
+and a failure of power a tenth of a second later (`durability`).
 """
 
 import fcntl
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from elad.errors import RunFolderError
+from elad.ledger.durability import Syncer
 from elad.ledger.migrations import SCHEMA_VERSION, migrate
 from elad.records import Charge, Reply, from_json
 
@@ -91,6 +93,7 @@ class Ledger:
         if not write and not path.is_file():
             raise RunFolderError(f"{folder}: not a run folder (it has no {FILE})")
         self._lock = _Lock(folder) if write else None
+        self._syncer: Syncer | None = None
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._prepare(write)
@@ -107,7 +110,7 @@ class Ledger:
         self._db.execute("PRAGMA busy_timeout = 5000")
         if write:
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_SCHEMA)
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         whole = (self.folder / FILE).stat().st_size % page == 0  # SQLite fills a torn page up with zeros
@@ -126,6 +129,8 @@ class Ledger:
                 self._db.close()
                 self._db = copy
             migrate(self._db, version)
+        if write:
+            self._syncer = Syncer(self.folder / f"{FILE}-wal")
 
     def __enter__(self) -> "Ledger":
         return self
@@ -133,6 +138,8 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._syncer:
+            self._syncer.close()
         self._db.close()
         self._unlock()
 
@@ -148,7 +155,9 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+            if self._syncer:
+                self._syncer.changed()
+        except (sqlite3.Error, OSError) as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise RunFolderError(f"{self.folder / FILE}: cannot be written: {error}") from error
