@@ -84,7 +84,7 @@ class Control(_Section):
 
 _WAYS_TO_THE_TEACHER = tuple(
     f"teacher.{key}"
-    for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price", "idempotent", "cache")
+    for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price", "idempotent", "cache", "api_key_file")
 )
 
 

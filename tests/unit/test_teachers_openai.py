@@ -343,3 +343,11 @@ def test_a_repeated_request_carries_the_same_key_where_the_endpoint_knows_it(
     assert keys[2] in keys[:2]
     assert len(set(keys[:2])) == 2
     assert keys[3] is None
+
+
+@pytest.mark.parametrize(("said", "noted"), [("m", False), ("m-2026-11-01", False), ("another", True), (7, False)])
+def test_another_model_than_was_asked_for_is_noted(serve: Callable[..., ChatServer], said: object, noted: bool) -> None:
+    status, headers, body = completion("4")
+    (reply,) = ask(serve((status, headers, {**body, "model": said})))
+    assert reply.outcome is ReplyOutcome.OK
+    assert ("answered by 'another', asked was 'm'" in reply.reason) is noted

@@ -144,6 +144,9 @@ class Call:
         reason = completion.reason
         if not reason and self._endpoint.conceded:
             reason = "the endpoint turned down: " + ", ".join(sorted(self._endpoint.conceded))
+        asked = self._endpoint.link.model
+        if not reason and completion.model and asked not in completion.model:  # `name-2026-01-01` is `name`
+            reason = f"answered by {completion.model[:80]!r}, asked was {asked!r}"
         return self._of(
             completion.outcome,
             text=completion.text,

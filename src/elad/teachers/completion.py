@@ -34,6 +34,7 @@ class _Usage(BaseModel):
 class _Body(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
     usage: Any = None
+    model: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class Completion:
     reason: str
     usage: Usage | None
     """None where the endpoint reported none that can be read."""
+    model: str | None = None
+    """Who the endpoint says has answered."""
 
 
 def read(body: bytes) -> Completion:
@@ -71,7 +74,8 @@ def read(body: bytes) -> Completion:
     text = choice.message.content or ""
     cut = text.encode()[:MOST_TEXT_BYTES].decode(errors="ignore")
     outcome, reason = _outcome(choice, too_long=len(cut) < len(text))
-    return Completion(text=cut, outcome=outcome, reason=reason, usage=_usage(answer.usage))
+    model = answer.model if isinstance(answer.model, str) else None
+    return Completion(text=cut, outcome=outcome, reason=reason, usage=_usage(answer.usage), model=model)
 
 
 def _outcome(choice: _Choice, *, too_long: bool) -> tuple[ReplyOutcome, str]:
