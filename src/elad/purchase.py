@@ -109,11 +109,10 @@ class Purchase:
         if tries.count(ReplyOutcome.LOST) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
             return self._write(request, self._no_reply(request, ReplyOutcome.FAILED, reason))
-        worst = self._worst(request)
+        sent, worst = request, self._worst(request)
         refused = self._account.admit(key, worst)
-        short = self._account.short_reply()
-        sent = request
-        if isinstance(refused, str) and short is not None and short < request.sampling.max_tokens:
+        short = self._account.short_reply() if isinstance(refused, str) else None
+        if short is not None and short < request.sampling.max_tokens:
             sent = replace(request, sampling=replace(request.sampling, max_tokens=short))
             worst = self._worst(sent)
             refused = self._account.admit(key, worst)

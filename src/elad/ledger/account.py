@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from math import ceil
 
@@ -43,30 +44,35 @@ class Account:
         self._budget = budget
         self._elapsed = elapsed
         self._warn = warn
-        self._in_flight: dict[str, Charge] = {}
-        self._open: dict[str, Charge] = {}
+        self._reserved: dict[str, Charge] = {}
+        self._total = Charge()
+        """The sum of what is reserved; kept, because there may be hundreds."""
+        self._asleep: set[str] = set()
+        """Those of the reserved ones that are not in flight in this session."""
         self._lengths: deque[int] = deque(maxlen=_MOST_SEEN)
         self._warned = dict.fromkeys(budget.shares(spent, elapsed()), 0.0)
         self._look(silently=True)
 
     def hold(self, key: str, worst: Charge) -> None:
         """Counts a request of an earlier session whose reply may still come when it is asked again."""
-        self._open[key] = worst
+        self._reserve(key, worst)
+        self._asleep.add(key)
 
     def admit(self, key: str, worst: Charge) -> Wait | str | None:
         """None and a reservation; or `WAIT`; or the cap that the request would break, in words."""
-        others = [charge for name, charge in self._open.items() if name != key]
-        reserved = sum((*others, *self._in_flight.values()), Charge())
-        refusal = self._budget.refusal(self.spent, reserved, worst, self._elapsed())
+        before = self._release(key)
+        refusal = self._budget.refusal(self.spent, self._total, worst, self._elapsed())
         if refusal:
-            return Wait.WAIT if self._in_flight else refusal
-        self._open.pop(key, None)
-        self._in_flight[key] = worst
+            if before:
+                self._reserve(key, before)
+            return Wait.WAIT if len(self._reserved) > len(self._asleep) else refusal
+        self._asleep.discard(key)
+        self._reserve(key, worst)
         return None
 
     def settle(self, key: str, charge: Charge) -> None:
         """The request is answered, or lost: its reservation becomes what it cost."""
-        del self._in_flight[key]
+        self._release(key)
         self.spent = self.spent + charge
         if not charge.estimated and charge.tokens_out:
             self._lengths.append(charge.tokens_out)
@@ -78,6 +84,23 @@ class Account:
             return None
         ordered = sorted(self._lengths)
         return ceil(ordered[ceil(_UPPER_SHARE * len(ordered)) - 1] * _SAFETY)
+
+    def _reserve(self, key: str, worst: Charge) -> None:
+        self._reserved[key] = worst
+        self._total = self._total + worst
+
+    def _release(self, key: str) -> Charge | None:
+        worst = self._reserved.pop(key, None)
+        if worst:
+            total = self._total
+            self._total = replace(
+                total,
+                calls=total.calls - worst.calls,
+                tokens_in=total.tokens_in - worst.tokens_in,
+                tokens_out=total.tokens_out - worst.tokens_out,
+                money=total.money - worst.money if self._reserved else 0.0,
+            )
+        return worst
 
     def _look(self, *, silently: bool = False) -> None:
         for cap, share in self._budget.shares(self.spent, self._elapsed()).items():

@@ -48,6 +48,10 @@ class Price:
             numbers.append(float(self.batch_discount))
         return f"{self.source}:{digest(numbers)}"
 
+    def version_of(self, *, batch: bool) -> str:
+        """The version of what a call costs, in a batch or on its own."""
+        return f"{self.version}:batch" if batch else self.version
+
     @property
     def _cached(self) -> float:
         return self.input if self.cached_input is None else self.cached_input

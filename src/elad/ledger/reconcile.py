@@ -92,16 +92,18 @@ def _sums(revisions: list[Revision], replies: Mapping[str, Reply]) -> Iterator[s
 
 
 def _prices(ledger: Ledger, replies: Mapping[str, Reply]) -> Iterator[str]:
-    known = {price.version: price for price in _price_tables(ledger)}
+    tables = list(_price_tables(ledger))
+    known = {price.version_of(batch=batch): (price, batch) for price in tables for batch in (False, True)}
     for key, reply in replies.items():
         charge = reply.charge
         if charge.price_version is None:
             continue
-        price = known.get(charge.price_version)
-        if price is None:
+        if charge.price_version not in known:
             yield f"reply {key}: priced by {charge.price_version}, which no session of this run knew"
             continue
-        due = price.money(tokens_in=charge.tokens_in, tokens_cached=charge.tokens_cached, tokens_out=charge.tokens_out)
+        price, batch = known[charge.price_version]
+        tokens = {name: getattr(charge, name) for name in ("tokens_in", "tokens_cached", "tokens_out")}
+        due = price.money(**tokens, batch=batch)
         if abs(due - charge.money) > _CENT:
             yield f"reply {key}: charged {charge.money}, its tokens cost {due}"
 
