@@ -1,4 +1,4 @@
-"""Makes the packaged sample of SVAMP: the pool, the held-out questions and the warm-up rows.
+"""Makes the packaged sample of SVAMP: the pool, the held-out questions, the warm-up rows, and chains with known errors.
 
     python tools/make_sample.py [--data FOLDER] [--out FOLDER]
 
@@ -7,6 +7,11 @@ its `rationale`. The test split is never read. The same input gives the same fil
 
 SVAMP varies about a hundred stories. Rows whose stories share half of their words are one story here, and
 no story of the held-out file is in the pool or among the warm-up rows.
+
+`steps.jsonl` holds chains of reasoning over questions of the pool, each with the place of its first wrong step.
+Right ones are the rationale and its conclusion. In wrong ones one step, drawn by the seed, is spoilt in one of three
+ways: another operation, a misread number, or a false result. The steps after it are calculated on from what it comes
+to, so that the chain concludes with another number than the answer.
 """
 
 import argparse
@@ -23,6 +28,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"heldout": 60, "pool": 120, "warmup": 24}
+WRONG_CHAINS = {1: 5, 2: 11}
+"""How many wrong chains have one operation, and how many two."""
+RIGHT_CHAINS = {1: 4, 2: 6}
 SEED = 0
 SAME_STORY = 0.5
 """Jaccard similarity of the words of two questions from which on they count as one story."""
@@ -30,6 +38,8 @@ COMMON_WORDS = frozenset(
     """all and are did does for from had has have her his how its left less many more much not now she
     some still that the their them then there they this total was were what will with would""".split()
 )
+WAYS = ("operation", "result", "number")
+"""How a step is spoilt: another operation, a false result, a misread number."""
 SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 STRAY = re.compile(r"[^\x20-\x7e]| [',.;]|\s{2}")
@@ -175,10 +185,103 @@ def draw(train: Sequence[dict[str, str]], held: Sequence[dict[str, str]]) -> dic
     }
 
 
+def step_rows(pool: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """The rows of `steps.jsonl`: wrong chains, then right ones, each of its own question.
+
+    The ways of spoiling take turns, and so do the places, as far as a chain has them.
+    """
+    rng = random.Random(SEED)
+    rows: list[dict[str, Any]] = []
+    for size in (1, 2):
+        fit = [row for row in pool if row["rationale"].count("\n") + 1 == size]
+        drawn = iter(rng.sample(fit, len(fit)))
+        spoilt: list[dict[str, Any]] = []
+        while len(spoilt) < WRONG_CHAINS[size]:
+            turn = len(spoilt)
+            changed = _spoilt(next(drawn), turn % size, WAYS[turn // size % len(WAYS)], rng)
+            spoilt += [changed] if changed else []
+        rows += spoilt
+        rows += [_chain(next(drawn), None) for _ in range(RIGHT_CHAINS[size])]
+    return sorted(rows, key=lambda row: row["first_error"] < 0)
+
+
+def _chain(row: dict[str, str], steps: list[str] | None, first_error: int = -1, spoilt: str = "") -> dict[str, Any]:
+    """A row of `steps.jsonl`; without `steps` the right chain."""
+    right = row["rationale"].split("\n")
+    steps = steps or right
+    end = f"The answer is {NUMBER.findall(steps[-1])[-1]}."
+    fields = {name: row[name] for name in ("id", "question", "answer")}
+    return {
+        **fields,
+        "reference_solution": row["rationale"],
+        "steps": [*steps, end],
+        "first_error": first_error,
+        "spoilt": spoilt,
+    }
+
+
+def _spoilt(row: dict[str, str], place: int, way: str, rng: random.Random) -> dict[str, Any] | None:
+    """The row with the step at `place` spoilt and the rest calculated on from it; None where that cannot be done."""
+    right = [_read_sum(line) for line in row["rationale"].split("\n")]
+    done = right[place]
+    known = {Fraction(number) for number in NUMBER.findall(row["question"])}
+    for changed, result in _changes(done, way, known, rng):
+        try:
+            lines, end = _carried_on(right, place, changed, result)
+        except UnfitError:
+            continue
+        if end != Fraction(row["answer"]):
+            return _chain(row, lines, place, way)
+    return None
+
+
+def _changes(done: Sum, way: str, known: set[Fraction], rng: random.Random) -> list[tuple[Sum, Fraction]]:
+    """Spoilt forms of a step with what each comes to, in an order drawn by `rng`."""
+    if way == "operation":
+        others = [Sum(left=done.left, sign=sign, right=done.right) for sign in SIGNS if sign != done.sign]
+        found = [(one, one.result) for one in others if one.sign != "/" or one.right]
+    elif way == "number":
+        found = []
+        for by in (-10, -3, -2, -1, 1, 2, 3, 10):
+            for left, right in ((done.left + by, done.right), (done.left, done.right + by)):
+                misread = Sum(left=left, sign=done.sign, right=right)
+                elsewhere = ({left, right} - {done.left, done.right}) & known
+                if min(left, right) > 0 and not elsewhere:
+                    found.append((misread, misread.result))
+    else:
+        found = [(done, done.result + by) for by in (-10, -2, -1, 1, 2, 10)]
+    return rng.sample(found, len(found))
+
+
+def _carried_on(right: list[Sum], place: int, changed: Sum, result: Fraction) -> tuple[list[str], Fraction]:
+    """The chain with the changed step, and what it ends at.
+
+    Raises: UnfitError where a number is not whole or below zero, or where a step changes nothing.
+    """
+    lines = [str(done) for done in right[:place]]
+    lines.append(f"{changed.left} {changed.sign} {changed.right} = {result}.")
+    replaced, values = {right[place].result: result}, [changed.left, changed.right, result]
+    for done in right[place + 1 :]:
+        later = Sum(left=replaced.get(done.left, done.left), sign=done.sign, right=replaced.get(done.right, done.right))
+        replaced[done.result] = later.result
+        lines.append(str(later))
+        values += [later.left, later.right, later.result]
+    if any(value < 0 or value.denominator != 1 for value in values) or result == right[place].result:
+        raise UnfitError("not in whole numbers, or nothing changed")
+    return lines, values[-1]
+
+
+def _read_sum(line: str) -> Sum:
+    left, sign, right, *_ = line.split()
+    return Sum(left=Fraction(left), sign=sign, right=Fraction(right))
+
+
 def make(data: Path, out: Path) -> None:
-    """Reads the train and validation splits in `data` and writes the three files into `out`."""
+    """Reads the train and validation splits in `data` and writes the four files into `out`."""
     train, held = (list(fit_rows(_read(data / f"{split}.jsonl.gz"))) for split in ("train", "validation"))
-    for name, rows in draw(train, held).items():
+    drawn: dict[str, list[dict[str, Any]]] = {**draw(train, held)}
+    drawn["steps"] = step_rows(drawn["pool"])
+    for name, rows in drawn.items():
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 

@@ -84,8 +84,11 @@ class Control(_Section):
 
 _WAYS_TO_THE_TEACHER = tuple(
     f"teacher.{key}"
-    for key in ("base_url", "api_key_env", "concurrency", "timeout_seconds", "attempts", "price", "idempotent", "cache", "api_key_file")
-)
+    for key in (
+        "base_url", "api_key_env", "api_key_file", "channel", "concurrency", "timeout_seconds", "attempts", "price",
+        "idempotent", "cache",
+    )
+)  # fmt: skip
 
 
 def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:

@@ -5,6 +5,13 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+_OPEN: list["Interrupt"] = []
+
+
+def stopping() -> bool:
+    """Whether the first Ctrl-C has come inside a block that is still open: a long wait ends then."""
+    return any(block.asked for block in _OPEN)
+
 
 class Interrupt:
     """Inside the block the first Ctrl-C sets `asked`; a second one, or leaving the block, raises KeyboardInterrupt.
@@ -23,11 +30,13 @@ class Interrupt:
         self._mine = usual and threading.current_thread() is threading.main_thread()
         if self._mine:
             signal.signal(signal.SIGINT, self._handle)
+        _OPEN.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _OPEN.remove(self)
         if self._mine:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if self.asked and kind is None:

@@ -54,27 +54,52 @@ class Purchase:
         """By the key it was sent under: its key in the ledger, the request as it was handed in, the reservation."""
         self._again: deque[Request] = deque()
         self._failed: dict[str, tuple[Request, Reply]] = {}
+        self._trouble: TeacherError | None = None
 
     def pay(self, source: Iterator[Request | None], tell: Tell) -> None:
         """Tells a reply to each request that the source gives; None means that it waits for a reply first.
 
         A failure is final for its request once another request was answered, or when nothing else is under
         way. A reply beyond the budget is told as `BUDGET` and not written down. Ctrl-C sends nothing more
-        and waits for what is in flight; a second one does not wait.
+        and waits for what is in flight, unless the teacher leaves it for later; a second one does not wait.
 
         Raises: TeacherError when requests fail one after the other, those may be asked again on resume;
         KeyboardInterrupt after Ctrl-C, when all is settled.
         """
         with Interrupt(lambda: self._stopping(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
-            going = True
-            while going and not interrupt.asked:
-                for reply in self._teacher.ask(self._admitted(source, tell, interrupt)):
-                    self._receive(reply, tell)
-                going = bool(self._failed)
-                self._accept_failures(tell)
+            try:
+                self._pay(source, tell, interrupt)
+            except TeacherError as error:
+                self._give_up(str(error))
+                raise
+            if self._sent:
+                self._stopping(f"{len(self._sent)} replies are still to come; the same command picks them up later")
+
+    def _pay(self, source: Iterator[Request | None], tell: Tell, interrupt: Interrupt) -> None:
+        going = True
+        while going and not interrupt.asked:
+            for reply in self._teacher.ask(self._admitted(source, tell, interrupt)):
+                self._receive(reply, tell)
+            if self._trouble:
+                raise self._trouble
+            going = bool(self._failed)
+            self._accept_failures(tell)
+
+    def _give_up(self, reason: str) -> None:
+        """Ends the tries that the endpoint as a whole has failed; none of them was billed.
+
+        Where it knows a request again, what is under way there stays open.
+        """
+        for key, (_, reply) in self._failed.items():
+            self._close(key, reply)
+        if not self._sent or self._teacher.repeatable:
+            return
+        for key, request, _ in self._sent.values():
+            self._account.settle(key, Charge())
+            self._close(key, self._no_reply(request, ReplyOutcome.FAILED, reason))
 
     def _admitted(self, source: Iterator[Request | None], tell: Tell, interrupt: Interrupt) -> Iterator[Request | None]:
-        while not interrupt.asked:
+        while not (interrupt.asked or self._trouble):
             request = self._again.popleft() if self._again else next(source, None)
             if request is None:
                 yield None
@@ -85,7 +110,7 @@ class Purchase:
                 continue
             while (admitted := self._admit(request)) is Wait.WAIT:
                 yield None
-                if interrupt.asked:
+                if interrupt.asked or self._trouble:
                     return
             if isinstance(admitted, Reply):
                 tell(request, admitted)
@@ -103,15 +128,21 @@ class Purchase:
         return cached
 
     def _admit(self, request: Request) -> Request | Reply | Wait:
-        """The request as it may be sent, held to a shorter reply where the budget bears no more."""
+        """The request as it may be sent, held to a shorter reply where the budget bears no more.
+
+        What an earlier session has sent goes out again as it was, so that the teacher knows it.
+        """
         key = self._key(request)
         tries = self._tries_of(key)
         if tries.count(ReplyOutcome.LOST) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
             return self._write(request, self._no_reply(request, ReplyOutcome.FAILED, reason))
-        sent, worst = request, self._worst(request)
+        name = f"{key}#{len(tries)}"
+        earlier = self._ledger.get(Kind.REQUEST, name)
+        sent = from_json(Request, earlier["request"]) if earlier else request
+        worst = self._worst(sent)
         refused = self._account.admit(key, worst)
-        short = self._account.short_reply() if isinstance(refused, str) else None
+        short = self._account.short_reply() if isinstance(refused, str) and not earlier else None
         if short is not None and short < request.sampling.max_tokens:
             sent = replace(request, sampling=replace(request.sampling, max_tokens=short))
             worst = self._worst(sent)
@@ -121,12 +152,14 @@ class Purchase:
         if refused:
             self.refusal = f"budget reached: {refused}"
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
-        name = f"{key}#{len(tries)}"
-        if not self._ledger.has(Kind.REQUEST, name):
-            event = {"request": to_json(sent), "reserved": to_json(worst)}
-            self._ledger.append(Kind.REQUEST, [(name, event)], round=self._number)
+        if not earlier:
+            self._write_request(name, sent, worst)
         self._sent[sent.key] = key, request, worst
         return sent
+
+    def _write_request(self, name: str, sent: Request, worst: Charge) -> None:
+        event = {"request": to_json(sent), "reserved": to_json(worst), "repeatable": self._teacher.repeatable}
+        self._ledger.append(Kind.REQUEST, [(name, event)], round=self._number)
 
     def _receive(self, reply: Reply, tell: Tell) -> None:
         key, request, worst = self._sent.pop(reply.request)
@@ -143,9 +176,8 @@ class Purchase:
         if reply.outcome is ReplyOutcome.FAILED and reply.charge.calls:
             self._failed[key] = request, reply
             if len(self._failed) == GIVE_UP_AFTER:
-                for name, (_, failure) in self._failed.items():
-                    self._close(name, failure)
-                raise TeacherError(f"{self._teacher.id}: {GIVE_UP_AFTER} requests in a row failed: {reply.reason}")
+                why = f"{GIVE_UP_AFTER} requests in a row failed: {reply.reason}"
+                self._trouble = TeacherError(f"{self._teacher.id}: {why}")
             return
         cut = reply.outcome is ReplyOutcome.TRUNCATED and worst.tokens_out < request.sampling.max_tokens
         if cut:
@@ -160,7 +192,9 @@ class Purchase:
             tell(request, self._write(request, reply))
 
     def _write(self, request: Request, reply: Reply, *, keep: bool = True) -> Reply:
-        self._ledger.append(Kind.REPLY, [(self._key(request), to_json(reply))], round=self._number)
+        key = self._key(request)
+        self._ledger.append(Kind.REPLY, [(key, to_json(reply))], round=self._number)
+        self._tries.pop(key, None)
         if self._cache and keep:
             self._cache.put(request, reply)
         return reply
@@ -205,8 +239,8 @@ def lost_tries(ledger: Ledger, key: str) -> Iterator[Reply]:
 def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: int) -> int:
     """Counts the requests that an earlier session sent and got no word of; gives how many there are.
 
-    Where asking again costs nothing more they stay reserved until they are asked again; elsewhere
-    they are lost.
+    Where asking again costs nothing more, then as now, they stay reserved until they are asked again;
+    elsewhere they are lost.
     """
     left = 0
     for event in ledger.events(Kind.REQUEST):
@@ -215,7 +249,7 @@ def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: i
             continue
         left += 1
         reserved = from_json(Charge, event.payload["reserved"])
-        if teacher.repeatable:
+        if teacher.repeatable and event.payload.get("repeatable"):
             account.hold(key, reserved)
             continue
         lost = Reply(

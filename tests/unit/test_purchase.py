@@ -199,7 +199,7 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(window=2), 2)
+        buy(tmp_path, Killed(window=2, repeatable=repeatable), 2)
     teacher = Scripted(repeatable=repeatable)
     tight = Budget(money=0.120001)  # just two worst cases
     told = buy(tmp_path, teacher, 2, tight)
@@ -212,12 +212,50 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
         assert spent(tmp_path).money == pytest.approx(0.120)
 
 
+def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Path) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            if len(self.sent) == 25:
+                raise MemoryError
+            return super()._reply(request)
+
+    class Noting(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            asked.append(request.sampling.max_tokens)
+            return super()._reply(request)
+
+    asked: list[int] = []
+    tight = Budget(tokens_out=25 * 7 + 10)
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(window=1, repeatable=True), 26, tight)
+    told = buy(tmp_path, Noting(repeatable=True), 26, tight)
+    assert (asked, told[25].outcome) == ([9], ReplyOutcome.OK)
+
+
 def test_failures_in_a_row_end_the_session_and_are_asked_again(tmp_path: Path) -> None:
     with pytest.raises(TeacherError, match="in a row"):
         buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED), GIVE_UP_AFTER + 3)
     teacher = Scripted()
     told = buy(tmp_path, teacher, GIVE_UP_AFTER + 3)
     assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+
+
+def test_what_the_endpoint_as_a_whole_failed_costs_nothing_and_is_asked_again(tmp_path: Path) -> None:
+    class Expired(Scripted):
+        def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            source = iter(requests)
+            drawn = [one for one in (next(source), next(source), next(source)) if one is not None]
+            yield self._reply(drawn[0])
+            raise TeacherError("401")
+
+    with pytest.raises(TeacherError, match="401"):
+        buy(tmp_path, Expired(), 5)
+    assert spent(tmp_path).calls == 1
+    teacher = Scripted()
+    told = buy(tmp_path, teacher, 5)
+    assert sorted(teacher.sent) == [1, 2, 3, 4]
+    assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+    assert spent(tmp_path).calls == 5
 
 
 def test_a_single_failure_is_an_outcome(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -85,9 +86,52 @@ def test_the_licence_and_the_changes_travel_with_the_data() -> None:
 
 def test_the_files_are_what_the_tool_makes(shared: Path, tool: Any, tmp_path: Path) -> None:
     tool.make(shared / "data" / "svamp", tmp_path)
-    for name in SIZES:
+    for name in (*SIZES, "steps"):
         file = f"{name}.jsonl"
         assert (tmp_path / file).read_bytes() == (sample.folder() / file).read_bytes()
+
+
+def test_the_chains_with_known_errors_are_what_the_tool_makes_of_the_pool(tool: Any) -> None:
+    made = [json.dumps(row, ensure_ascii=False) for row in tool.step_rows(rows("pool"))]
+    assert made == (sample.folder() / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def test_each_chain_goes_wrong_where_it_says_and_nowhere_before() -> None:
+    known: dict[str, Any] = {row["id"]: row for row in rows("pool")}
+    chains: list[dict[str, Any]] = [dict(row) for row in rows("steps")]
+    assert len({row["id"] for row in chains}) == len(chains) == 26
+    assert sum(row["first_error"] >= 0 for row in chains) == 16
+    for row in chains:
+        right = known[row["id"]]["rationale"].split("\n")
+        assert row["reference_solution"] == "\n".join(right)
+        assert (row["question"], row["answer"]) == (known[row["id"]]["question"], known[row["id"]]["answer"])
+        *steps, end = row["steps"]
+        at = row["first_error"] if row["first_error"] >= 0 else len(right)
+        assert len(steps) == len(right)
+        assert steps[:at] == right[:at]
+        assert all(step != line for step, line in zip(steps[at:], right[at:], strict=True))
+        assert end == f"The answer is {results(steps)[-1]}."
+        assert (results(steps)[-1] == row["answer"]) is (row["first_error"] < 0)
+
+
+def test_only_the_spoilt_step_may_be_false_and_its_result_is_carried_on() -> None:
+    signs = {"+": Fraction.__add__, "-": Fraction.__sub__, "*": Fraction.__mul__, "/": Fraction.__truediv__}
+    for row in rows("steps"):
+        *steps, _ = row["steps"]
+        at = int(row["first_error"])
+        for n, step in enumerate(steps):
+            match = LINE.fullmatch(step)
+            assert match, row
+            left, sign, right, result = match.groups()
+            holds = signs[sign](Fraction(left), Fraction(right)) == Fraction(result)
+            assert holds is not (n == at and row["spoilt"] == "result"), row
+            if n > at >= 0:
+                assert {left, right} & set(results(steps[:n])), row
+
+
+def results(steps: Sequence[str]) -> list[str]:
+    """What each step comes to."""
+    return [match[4] for match in map(LINE.fullmatch, steps) if match]
 
 
 @given(st.lists(st.tuples(st.sampled_from("+*"), st.integers(0, 99)), min_size=1, max_size=4))

@@ -68,6 +68,37 @@ def test_the_source_learns_of_results_before_it_gives_more() -> None:
     assert len(seen) == 6
 
 
+class Holding(Room):
+    """A pace that holds everything once, after the first result."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.holds = False
+
+    @property
+    def hold_seconds(self) -> float:
+        return 1e-6 if self.holds else 0.0
+
+    def room(self, running: int) -> int:
+        held, self.holds = self.holds, False
+        return 0 if held else super().room(running)
+
+
+def test_a_source_that_waited_for_a_result_is_asked_again_after_a_hold() -> None:
+    pace, told = Holding(), list[int]()
+
+    def source() -> Iterator[int | None]:
+        yield 0
+        while not told:
+            yield None
+        yield 1
+
+    for result in in_flight(lambda n: n, source(), pace):
+        pace.holds = not told
+        told.append(result)
+    assert told == [0, 1]
+
+
 def test_results_in_flight_come_before_the_error() -> None:
     first_failed = threading.Event()
 

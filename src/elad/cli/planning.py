@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from elad.cli.common import AsJson, Described, Overrides, app, out, print_json
+from elad.cli.common import AsJson, Described, Overrides, app, err, out, print_json, print_spent
+from elad.errors import RefusedError, TeacherError
 
 
 @app.command()
@@ -46,3 +48,68 @@ def _table(found: dict[str, Any]) -> Table:
         marks = [f"{found[name][mark]:,.{digits}f}" for mark in ("p10", "p50", "p90")]
         table.add_row(name.replace("_", " ") + unit, *marks)
     return table
+
+
+@app.command()
+def doctor(
+    experiment: Described,
+    overrides: Overrides = None,
+    competence: Annotated[
+        bool, typer.Option("--competence", help="Measure the teacher as a reviser; its price is told first.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What teacher, student and machine bear, and a remedy where they do not; takes a few tokens, told first."""
+    from elad.doctor.checkup import checkup
+    from elad.doctor.checkup import told as tell
+    from elad.methods.finding import find
+    from elad.report.console import ConsoleProgress
+
+    found = checkup(find(experiment, overrides or []), ConsoleProgress(err), competence=competence)
+    plain = tell(found)
+    if as_json:
+        print_json(plain)
+    else:
+        _show_checkup(plain)
+    if found.preventing:
+        what = "the teacher cannot be reached" if found.unreachable else "a run is impossible"
+        kind = TeacherError if found.unreachable else RefusedError
+        raise kind(f"doctor: {what}; see {', '.join(found.preventing)}")
+
+
+def _show_checkup(found: dict[str, Any]) -> None:
+    marks = {"ok": "green", "no": "red", "unknown": "yellow"}
+    table = Table()
+    for head in ("", "", "found", "remedy"):
+        table.add_column(head, overflow="fold")
+    for row in found["findings"]:
+        verdict = f"[{marks[row['verdict']]}]{row['verdict']}[/]"
+        table.add_row(escape(row["name"]), verdict, escape(row["found"]), escape(row["remedy"]))
+    out.print(table)
+    spent, currency = found["cost"]["spent"], found["cost"]["currency"]
+    money = f", {spent['money']:.4f} {currency}" if currency else ""
+    tokens = f"{spent['tokens_in']} + {spent['tokens_out']} tokens"
+    out.print(f"spent: {spent['calls']} calls, {tokens}{money}", highlight=False)
+    if found["competence"]:
+        _show_competence(found["competence"])
+
+
+def _show_competence(found: dict[str, Any]) -> None:
+    gold = "with" if found["uses_gold"] else "without"
+    chains = f"{found['wrong']} wrong and {found['right']} right chains"
+    table = Table(title=f"{found['teacher']}: {chains}, {gold} gold answers", title_justify="left")
+    for head in ("judge", "repair", "found", "accepted", "repaired", "copied", "calls", "tokens"):
+        table.add_column(head)
+    for row in found["modes"]:
+        shares = (row[name] for name in ("found", "accepted", "repaired", "copied"))
+        told = [f"{one['count']}/{one['n']}\n{one['low']:.0%}-{one['high']:.0%}" for one in shares]
+        tokens = f"{row['tokens_in']} + {row['tokens_out']}"
+        table.add_row(row["judge"], row["repair"], *told, str(row["calls"]), tokens)
+    out.print(table)
+    if found["left_out"]:
+        out.print(f"not measured, as this teacher cannot serve it: {', '.join(found['left_out'])}", highlight=False)
+    advice = found["advice"]
+    mode = f"judge: {advice['judge']}, repair: {advice['repair']}" if advice["judge"] else "none"
+    out.print(f"recommended: {mode} ({advice['reason']})", highlight=False, markup=False)
+    out.print(f"by this rule: {advice['rule']}", highlight=False, markup=False)
+    print_spent(found["spent"])

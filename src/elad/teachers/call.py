@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import httpx2
 import openai
@@ -19,23 +19,18 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
-from elad.ledger.prices import Price
 from elad.records import Charge, Reply, ReplyOutcome, Request, derive_seed
-from elad.teachers.completion import Completion, Usage, read
+from elad.teachers.answers import answered, unanswered
+from elad.teachers.completion import Completion, read
 from elad.teachers.dispatch import Later
 from elad.teachers.pace import duration
+from elad.teachers.received import Received, whole
 
 if TYPE_CHECKING:
     from elad.teachers.endpoint import Endpoint
 
 
-class _Received(Protocol):
-    headers: Mapping[str, str]
-
-    def iter_bytes(self) -> Iterator[bytes]: ...
-
-
-_Create: TypeAlias = Callable[..., AbstractContextManager[_Received]]
+_Create: TypeAlias = Callable[..., AbstractContextManager[Received]]
 """What is used of the client's method; its own type is lost when the arguments are a dictionary."""
 
 FIRST_WAIT_SECONDS = 0.5
@@ -68,7 +63,7 @@ class Call:
             completion = retrying(self._attempt)
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, TimeoutError) as error:
             return self._trouble(error) or self._busy(error) or self._unanswered(error)
-        return self._answered(completion)
+        return answered(self._endpoint, self._request, completion, time.monotonic() - self._started)
 
     def _attempt(self) -> Completion:
         """One completion; asked again at once for less when the endpoint turns part of it down."""
@@ -85,16 +80,9 @@ class Call:
         create = cast(_Create, self._endpoint.client.chat.completions.with_streaming_response.create)
         with create(**body, extra_headers=self._endpoint.headers(self._request)) as response:
             self._received = True
-            received = bytearray()
-            for piece in response.iter_bytes():
-                received += piece
-                if len(received) > _MOST_BODY_BYTES:
-                    raise ValueError(f"reply of more than {_MOST_BODY_BYTES} bytes")
-                # the client's own limit is per read, and some servers send blanks while they think
-                if time.monotonic() > deadline:
-                    raise TimeoutError("reply not complete in time")
+            received = whole(response, most_bytes=_MOST_BODY_BYTES, deadline=deadline)
             self._endpoint.pace.answered(response.headers)
-        return bytes(received)
+        return received
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what the endpoint asks for, else doubling; up to half more."""
@@ -110,9 +98,9 @@ class Call:
             raise ValueError("nobody waits for the reply any more")
 
     def _trouble(self, error: Exception) -> TeacherError | None:
-        if _unsent(error):
+        if unsent(error):
             what = f"cannot connect ({error.__cause__ or error})"
-        elif isinstance(error, openai.APIStatusError) and _concerns_account(error):
+        elif isinstance(error, openai.APIStatusError) and concerns_account(error):
             what = error.message
         elif isinstance(error, openai.RateLimitError) and self._endpoint.pace.stuck_seconds:
             what = f"too many requests (429) and nothing else for {self._endpoint.pace.stuck_seconds:.0f} s"
@@ -136,60 +124,11 @@ class Call:
         else:
             self._endpoint.pace.failed()
         outcome = ReplyOutcome.LOST if lost else ReplyOutcome.FAILED
-        reason = self._endpoint.clean(str(error) or type(error).__name__)
         charge = Charge(calls=1, seconds=time.monotonic() - self._started)
-        return self._of(outcome, text="", reason=reason, charge=charge)
-
-    def _answered(self, completion: Completion) -> Reply:
-        reason = completion.reason
-        if not reason and self._endpoint.conceded:
-            reason = "the endpoint turned down: " + ", ".join(sorted(self._endpoint.conceded))
-        asked = self._endpoint.link.model
-        if not reason and completion.model and asked not in completion.model:  # `name-2026-01-01` is `name`
-            reason = f"answered by {completion.model[:80]!r}, asked was {asked!r}"
-        return self._of(
-            completion.outcome,
-            text=completion.text,
-            reason=self._endpoint.clean(reason),
-            charge=self._charge(completion),
-        )
-
-    def _charge(self, completion: Completion) -> Charge:
-        """By the endpoint's own count of tokens; without one, the worst case."""
-        usage = completion.usage
-        if usage is None:
-            most_in, most_out, _ = self._endpoint.worst_case(self._request)
-            usage = Usage(tokens_in=most_in, tokens_cached=0, tokens_out=most_out)
-        price = self._endpoint.link.price
-        money = _money(price, usage) if price else 0.0
-        return Charge(
-            calls=1,
-            tokens_in=usage.tokens_in,
-            tokens_cached=usage.tokens_cached,
-            tokens_out=usage.tokens_out,
-            seconds=time.monotonic() - self._started,
-            money=money,
-            currency=price.currency if price else None,
-            price_version=price.version if price else None,
-            estimated=completion.usage is None,
-        )
-
-    def _of(self, outcome: ReplyOutcome, *, text: str, reason: str, charge: Charge) -> Reply:
-        return Reply(
-            request=self._request.key,
-            text=text,
-            outcome=outcome,
-            charge=charge,
-            teacher=self._endpoint.id,
-            reason=reason,
-        )
+        return unanswered(self._endpoint, self._request, outcome, str(error) or type(error).__name__, charge)
 
 
-def _money(price: Price, usage: Usage) -> float:
-    return price.money(tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out)
-
-
-def _concerns_account(error: openai.APIStatusError) -> bool:
+def concerns_account(error: openai.APIStatusError) -> bool:
     """Whether every other request would fail alike: no key, no funds, no rights, no such model."""
     return error.status_code in (401, 402, 403, 404) or error.code == "insufficient_quota"
 
@@ -197,11 +136,11 @@ def _concerns_account(error: openai.APIStatusError) -> bool:
 def _passes(error: BaseException) -> bool:
     """Whether a failure that cannot have been billed may be gone on the next attempt."""
     if isinstance(error, openai.APIStatusError):
-        return not _concerns_account(error) and (error.status_code in (408, 409) or error.status_code >= 500)
-    return isinstance(error, Exception) and _unsent(error)
+        return not concerns_account(error) and (error.status_code in (408, 409) or error.status_code >= 500)
+    return isinstance(error, Exception) and unsent(error)
 
 
-def _unsent(error: Exception) -> bool:
+def unsent(error: Exception) -> bool:
     """Whether the endpoint was never reached."""
-    unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-    return isinstance(error, unsent) or isinstance(error.__cause__, unsent)
+    kinds = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    return isinstance(error, kinds) or isinstance(error.__cause__, kinds)

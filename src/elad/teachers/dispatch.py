@@ -69,6 +69,7 @@ class _Flight(Generic[A, B]):
                 raise result
             else:
                 yield result
+                self._dry = False  # what was told may have made more to do, also while the pace gives no room
         if self._trouble:
             raise self._trouble
 

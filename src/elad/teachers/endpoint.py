@@ -52,6 +52,10 @@ class Link:
     attempts: int
     idempotent: bool
     cached: bool
+    batch: bool = False
+    """Whether its replies are charged as lines of a batch."""
+    conceded: frozenset[Concession] = frozenset()
+    """What it is known to turn down, by the record of an earlier look."""
 
 
 class Endpoint:
@@ -61,7 +65,7 @@ class Endpoint:
         self._id = name
         self.link = link
         self._key = key
-        self._conceded: frozenset[Concession] = frozenset()
+        self._conceded = link.conceded
         self._lock = threading.Lock()
         self.pace = Pace(link.concurrency)
         self.client = openai.OpenAI(
@@ -108,7 +112,8 @@ class Endpoint:
         tokens_in = utf8_length(schema) + sum(utf8_length(m.content) + 16 for m in request.messages)
         tokens_out = request.sampling.max_tokens
         price = self.link.price
-        money = price.money(tokens_in=tokens_in, tokens_out=tokens_out) if price else 0.0
+        batch = self.link.batch
+        money = price.money(tokens_in=tokens_in, tokens_out=tokens_out, batch=batch) if price else 0.0
         return tokens_in, tokens_out, money
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:

@@ -1,13 +1,14 @@
 """Any server that speaks the OpenAI chat protocol: vendors, vLLM, llama.cpp, Ollama."""
 
 import ipaddress
-import os
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 from elad.errors import ConfigError
 from elad.ledger.price_forms import AnyPrice
 from elad.protocols import Teacher
+from elad.teachers.keys import read_key
 
 __all__ = ["OpenAI"]
 
@@ -16,14 +17,19 @@ __all__ = ["OpenAI"]
 class OpenAI:
     """A model behind an OpenAI-compatible endpoint.
 
-    The key is read from the environment variable `api_key_env` when the teacher is opened, and kept
-    nowhere else. A server on this machine or in a private network works without one.
+    The key is read from the environment variable `api_key_env`, or from a file, when the teacher is opened, and
+    kept nowhere else. A server on this machine or in a private network works without one.
     """
 
     base_url: str = "https://api.openai.com/v1"
     model: str
     api_key_env: str = "OPENAI_API_KEY"
+    api_key_file: str | None = None
+    """A file with the key instead, which only its owner may read (mode 600)."""
     price: AnyPrice | None = None
+    channel: Literal["live", "batch", "auto"] = "live"
+    """`batch`: requests go through the batch API, at `price.batch_discount` less and within 24 hours; a run that was
+    stopped finds its batches again. `auto`: that where the endpoint has it and a discount is known, else `live`."""
     concurrency: int = 64
     """The most requests in flight at once; how many the endpoint bears is found as it answers."""
     timeout_seconds: float = 120.0
@@ -44,6 +50,8 @@ class OpenAI:
         for name, least in (("concurrency", 1), ("attempts", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"teacher.{name}: {getattr(self, name)} is less than {least}")
+        if self.channel not in ("live", "batch", "auto"):
+            raise ConfigError(f"teacher.channel: {self.channel!r} is neither live nor batch nor auto")
         if not self.timeout_seconds > 0:
             raise ConfigError(f"teacher.timeout_seconds: {self.timeout_seconds} is not above 0")
 
@@ -52,13 +60,13 @@ class OpenAI:
 
         Raises: ConfigError when a remote endpoint has no key, or the key cannot be sent in a header.
         """
-        from elad.teachers.endpoint import Endpoint, Link, public_url
+        from elad.teachers.capabilities import conceded
+        from elad.teachers.channel import way
+        from elad.teachers.endpoint import Link, public_url
 
-        key = os.environ.get(self.api_key_env, "").strip()
+        key = read_key(self.api_key_env, self.api_key_file)
         if not key and not _is_local(self.base_url):
             raise ConfigError(f"teacher.api_key_env: set {self.api_key_env}, the key for {public_url(self.base_url)}")
-        if not (key.isascii() and all(" " < c <= "~" for c in key)):
-            raise ConfigError(f"teacher.api_key_env: {self.api_key_env} holds characters that no key has")
         link = Link(
             base_url=self.base_url,
             model=self.model,
@@ -68,8 +76,9 @@ class OpenAI:
             attempts=self.attempts,
             idempotent=self.idempotent,
             cached=not _is_local(self.base_url) if self.cache is None else self.cache,
+            conceded=conceded(self.base_url, self.model),
         )
-        return Endpoint(f"openai:{self.model}", link, key)
+        return way(self.channel, f"openai:{self.model}", link, key)
 
 
 def _is_local(base_url: str) -> bool:

@@ -73,4 +73,3 @@ class _Replayed:
         if payload is None:
             return failed(request, self.id, NEVER_BOUGHT)
         return replace(from_json(Reply, payload), request=request.key)
-

@@ -1,0 +1,132 @@
+"""The teacher looked at: an endpoint by asking it, any other by what it needs on this machine."""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from elad.doctor.finding import Finding, no, ok, unknown
+from elad.errors import EladError, StudentError, TeacherError
+from elad.experiment import Experiment
+from elad.protocols import Teacher, TeacherSettings
+from elad.records import Charge
+from elad.students import inspection
+from elad.students.models import gguf_place, on_disk
+from elad.teachers.capabilities import Capabilities
+from elad.teachers.llamacpp import LlamaCpp
+from elad.teachers.openai import OpenAI
+
+_NOTHING = Charge()
+_WHITE_BOX = "nothing: needed by white-box objectives only"
+_SPARED = "reachable, key, model, replies and their limits were not looked at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was found of the teacher."""
+
+    findings: list[Finding]
+    capabilities: Capabilities | None = None
+    most: Charge = _NOTHING
+    """What looking could have taken, as it was told."""
+    spent: Charge = _NOTHING
+
+
+def live(settings: TeacherSettings) -> TeacherSettings:
+    """The teacher as it is asked one request at a time, also where a run would send it batches."""
+    return replace(settings, channel="live") if isinstance(settings, OpenAI) else settings
+
+
+def look(experiment: Experiment, tell: Callable[[str], None], wait: Callable[[float], None] = time.sleep) -> Seen:
+    """What the teacher bears. `tell` hears of the cost before anything is sent.
+
+    A teacher that would load a model is not opened.
+    """
+    if isinstance(experiment.teacher, LlamaCpp):
+        return Seen(findings=[*_in_process(experiment.teacher), _tokenizers(experiment, experiment.teacher.model)])
+    try:
+        teacher = live(experiment.teacher).open()
+    except TeacherError as error:
+        return Seen(findings=[no("reachable", str(error), "start the teacher, or correct its address", fatal=True)])
+    except EladError as error:
+        return Seen(findings=[no("teacher", str(error), "correct what it names", fatal=True)])
+    try:
+        suited = [_serves(experiment, teacher), _price(experiment, teacher)]
+        if not isinstance(experiment.teacher, OpenAI):
+            return Seen(findings=[ok("endpoint", f"{teacher.id} works in this process: {_SPARED}"), *suited])
+        return _asked(experiment, experiment.teacher, teacher, suited, tell, wait)
+    finally:
+        teacher.close()
+
+
+def _asked(
+    experiment: Experiment,
+    settings: OpenAI,
+    teacher: Teacher,
+    suited: list[Finding],
+    tell: Callable[[str], None],
+    wait: Callable[[float], None],
+) -> Seen:
+    from elad.doctor import endpoint
+    from elad.teachers.endpoint import Endpoint
+
+    assert isinstance(teacher, Endpoint)
+    most = endpoint.bound(teacher)
+    money = f", {most.money:.4f} {most.currency}" if most.currency else "; no price is known"
+    tell(f"looking at {teacher.where} takes at most {most.calls} calls, "
+         f"{most.tokens_in} + {most.tokens_out} tokens{money}")  # fmt: skip
+    seen = endpoint.look(teacher, settings.api_key_file or settings.api_key_env, wait)
+    findings = [*seen.findings, *suited, _tokenizers(experiment, None)]
+    return Seen(findings=findings, capabilities=seen.capabilities, most=most, spent=seen.spent)
+
+
+def _serves(experiment: Experiment, teacher: Teacher) -> Finding:
+    lacking = sorted(experiment.reviser.needs - teacher.serves)
+    if not lacking:
+        return ok("reviser", f"{teacher.id} can do all that the reviser needs", fatal=True)
+    told = f"{teacher.id} cannot {', '.join(lacking)}, as the reviser needs"
+    return no("reviser", told, "take another judge or reviser, or another teacher", fatal=True)
+
+
+def _price(experiment: Experiment, teacher: Teacher) -> Finding:
+    price = getattr(experiment.teacher, "price", None)
+    if price is not None or teacher.priced:
+        return ok("price", price.version if price is not None else "it costs no money")
+    capped = experiment.budget.money is not None
+    found = "none is known" + (": budget.money cannot hold without one" if capped else ": money is not counted")
+    return no("price", found, "give teacher.price: a model's name in the price list, or numbers", fatal=capped)
+
+
+def _in_process(settings: LlamaCpp) -> list[Finding]:
+    """What a GGUF file needs to be run in this process."""
+    found: list[Finding] = []
+    if importlib.util.find_spec("xllamacpp") is None:
+        found.append(no("teacher", "xllamacpp is not installed", "pip install 'elad[llamacpp]'", fatal=True))
+    try:
+        path = gguf_place(settings.model)
+    except StudentError as error:
+        return [*found, no("teacher file", str(error), "correct teacher.model", fatal=True)]
+    if not path.is_file():
+        remedy = "nothing: it is fetched when it is first used, where it can be had; else put it there"
+        return [*found, unknown("teacher file", f"{path} is not there yet", remedy, fatal=True)]
+    told = f"{path}, {path.stat().st_size / 2**30:.2f} GiB; it is not loaded: {_SPARED}"
+    return [*found, ok("teacher file", told, fatal=True)]
+
+
+def _tokenizers(experiment: Experiment, teacher_model: str | None) -> Finding:
+    """Whether both cut text alike; that takes the files of both."""
+    name, student_model = "tokenizers alike", experiment.resolved()["student"].get("model")
+    if teacher_model is None or not isinstance(student_model, str):
+        whose = "student" if teacher_model is not None else "teacher"
+        return unknown(name, f"the {whose}'s tokenizer is not on this machine", _WHITE_BOX)
+    try:
+        paths = [gguf_place(teacher_model), on_disk(student_model)]
+        both = [inspection.tokenizer(path).vocabulary for path in paths if path and path.exists()]
+    except StudentError as error:
+        return unknown(name, str(error), _WHITE_BOX)
+    if len(both) < 2:
+        return unknown(name, "the files of one are not on this machine", _WHITE_BOX)
+    if both[0] == both[1]:
+        return ok(name, f"both know the same {len(both[0])} tokens")
+    shared = len(both[0].items() & both[1].items())
+    return no(name, f"{len(both[0])} tokens against {len(both[1])}, {shared} the same", _WHITE_BOX)

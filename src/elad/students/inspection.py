@@ -1,0 +1,110 @@
+"""What a model's files say of it, without its weights being loaded."""
+
+# transformers leaves parts of its interface untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from elad.errors import StudentError
+
+_MOST_HEADER_BYTES = 100_000_000
+_NOT_ADAPTED = ("embed", "lm_head")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The size of a model."""
+
+    bytes: int
+    """On disk."""
+    parameters: int
+    adapted: int
+    """Parameters that low-rank adapters on all linear layers have, for each rank."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenizer:
+    """What chats with a model are made of."""
+
+    eos: str | None
+    template: bool
+    vocabulary: dict[str, int]
+
+
+def weights(folder: Path) -> Weights:
+    """The size of the model in a folder of safetensors files, by their headers.
+
+    Raises: StudentError where there are none or one is damaged.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise StudentError(f"{folder}: holds no safetensors file")
+    shapes = [named for file in files for named in _shapes(file)]
+    linear = [shape for name, shape in shapes if len(shape) == 2 and not any(part in name for part in _NOT_ADAPTED)]
+    return Weights(
+        bytes=sum(file.stat().st_size for file in files),
+        parameters=sum(prod(shape) for _, shape in shapes),
+        adapted=sum(sum(shape) for shape in linear),
+    )
+
+
+def context(folder: Path) -> int | None:
+    """Tokens that the model in a folder was made for; None where its configuration does not say.
+
+    Raises: StudentError where it has no configuration that can be read.
+    """
+    path = folder / "config.json"
+    try:
+        said = json.loads(path.read_bytes())
+        length = said.get("max_position_embeddings")
+    except (OSError, ValueError, AttributeError) as error:
+        raise StudentError(f"{path}: cannot be read: {error}") from error
+    return length if type(length) is int else None
+
+
+def tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a model's folder or GGUF file.
+
+    Raises: StudentError where it cannot be loaded, or transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise StudentError("transformers is not installed: pip install 'elad[train]'") from None
+    gguf = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
+    folder = path.parent if gguf else path
+    try:
+        found: Any = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, **gguf)
+    except Exception as error:  # whatever is wrong with files that somebody else made
+        raise StudentError(f"{path}: its tokenizer cannot be loaded: {type(error).__name__}: {error}"[:300]) from error
+    return Tokenizer(eos=found.eos_token, template=bool(found.chat_template), vocabulary=found.get_vocab())
+
+
+def torch_threads() -> int | None:
+    """How many threads torch works with; None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.get_num_threads()
+
+
+def _shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor, from the header."""
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            if length > _MOST_HEADER_BYTES:
+                raise ValueError("its header is too long")
+            header = json.loads(opened.read(length))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                yield name, tuple(int(size) for size in tensor["shape"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise StudentError(f"{file}: not a whole safetensors file: {error}") from error
