@@ -18,7 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
+from elad.evaluation.intervals import bootstrap_mean
 from elad.experiment import Experiment
+from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.report.console import ConsoleProgress
 from elad.report.status import status
@@ -160,7 +162,32 @@ def report(out: Path) -> str:
         revisions = ", ".join(f"{name} {count}" for name, count in sorted(told["outcomes"].get("revision", {}).items()))
         parts.append(f"\nRevisions: {revisions}. Teacher: {spent['calls']} calls, {spent['tokens_in']} tokens in, ")
         parts.append(f"{spent['tokens_out']} out; {spent['seconds']:.0f} s in {told['sessions']} session(s).\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, *differences(out)])
+
+
+def differences(out: Path) -> Iterator[str]:
+    """The last round of every arm against that of `elad`, question by question, with a paired bootstrap."""
+    for ledger in sorted(out.glob("*/elad/ledger.sqlite")):
+        first = last_grades(ledger.parent)
+        for other in sorted(ledger.parent.parent.glob("*/ledger.sqlite")):
+            second = last_grades(other.parent)
+            if other != ledger and set(first) == set(second):
+                apart = [float(first[name]) - float(second[name]) for name in sorted(first)]
+                low, high = bootstrap_mean(apart, seed=0)
+                yield (
+                    f"{ledger.parent.parent.name}: elad minus {other.parent.name}, last round: "
+                    f"{100 * sum(apart) / len(apart):+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), "
+                    f"{len(apart)} questions"
+                )
+
+
+def last_grades(folder: Path) -> dict[str, bool]:
+    """Whether each held-out question was right in the last round."""
+    with Ledger(folder, write=False) as ledger:
+        events = list(ledger.events(Kind.GRADE))
+    last = max((event.round for event in events), default=0)
+    grades = [event.payload["grade"] for event in events if event.round == last]
+    return {grade["problem_id"]: grade["strict"] for grade in grades}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import PerRowSampling
+from elad.training.memory import release
 from elad.training.rows import encode_prompt, encode_text
 from elad.training.trainer import train
 
@@ -135,6 +136,7 @@ class TransformersStudent:
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         del model
+        release()
         return Fit(student=self.settings.load(folder), summary=summary)
 
     @torch.inference_mode()
