@@ -70,11 +70,13 @@ def main() -> None:
 def chains(folders: list[Path], wrong: int, right: int, seed: int) -> tuple[list[Candidate], list[Candidate], Task]:
     """Drafts of the runs that end wrong, drafts that end right, and the task of the last run."""
     unique: dict[tuple[str, str], tuple[bool, Candidate]] = {}
+    tasks: list[Task] = []
     for folder in folders:
         with Ledger(folder, write=False) as ledger:
             session = next(ledger.events(Kind.SESSION)).payload
             drafts = [from_json(Chain, event.payload) for event in ledger.events(Kind.DRAFT)]
         experiment = Experiment.of(session["experiment"], base=Path(session["base"]))
+        tasks.append(experiment.task)
         problems = {problem.id: problem for problem in read_data(experiment)[0]}
         for chain in drafts:
             problem = problems[chain.problem_id]
@@ -83,7 +85,7 @@ def chains(folders: list[Path], wrong: int, right: int, seed: int) -> tuple[list
                 unique[problem.question, chain.text] = same, Candidate(problem=problem, chain=chain, scores=None)
     drawn = Random(seed).sample(list(unique.values()), len(unique))
     found = [[candidate for same, candidate in drawn if same is wanted] for wanted in (False, True)]
-    return found[0][:wrong], found[1][:right], experiment.task
+    return found[0][:wrong], found[1][:right], tasks[-1]
 
 
 def row(mode: str, found: list[Revision], wrong: int) -> dict[str, Any]:

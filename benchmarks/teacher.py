@@ -29,6 +29,7 @@ from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
 from elad.purchase import Purchase
 from elad.records import Charge, Message, Problem, Purpose, Reply, Request, Sampling
+from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI
 
 WARM_SECONDS = 10.0
@@ -125,7 +126,8 @@ def purchase(url: str, seconds: float, queued: int) -> dict[str, float]:
     cpu = time.process_time()
     began = time.monotonic()
     teacher = OpenAI(base_url=url, model="m", concurrency=256).open()
-    pace: Any = teacher.pace  # type: ignore[attr-defined]
+    assert isinstance(teacher, Endpoint)
+    pace: Any = teacher.pace
     was = pace.refused
 
     def counted(headers: Any, started: float) -> None:

@@ -47,7 +47,7 @@ experiment = Experiment(
 
 with tempfile.TemporaryDirectory() as folder:
     for turn in run(experiment, folder):
-        low, high = turn.interval
+        low, high = turn.intervals["accuracy"]
         print(
             f"round {turn.round}: {len(turn.picks)} bought {dict(turn.revisions)}, "
             f"{turn.accuracy:.0%} right (95 % interval {low:.0%} to {high:.0%}), {turn.parsed:.0%} parsed"

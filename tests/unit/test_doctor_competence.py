@@ -15,6 +15,7 @@ from elad.doctor.checkup import checkup, told
 from elad.doctor.competence import measure
 from elad.errors import TeacherError
 from elad.evaluation.intervals import wilson
+from elad.evaluation.step_finding import revise_all
 from elad.experiment import Data
 from elad.ledger.cache import cache_folder
 from elad.progress import Silent
@@ -97,7 +98,7 @@ def test_the_price_is_told_before_anything_is_asked_and_holds_what_is_spent() ->
 
 
 def test_a_measurement_that_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, done = measuring.revise_all, list[Any]()
+    real, done = revise_all, list[Any]()
 
     def stopping(*given: Any) -> Any:
         if len(done) == 3:

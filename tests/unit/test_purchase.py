@@ -81,12 +81,12 @@ class Scripted:
 
 
 def buy(
-    folder: Path, teacher: Scripted, count: int, budget: Budget = Budget(), cache: Cache | None = None
+    folder: Path, teacher: Scripted, count: int, budget: Budget | None = None, cache: Cache | None = None
 ) -> dict[int, Reply]:
     """What was told of each request, in a session of its own."""
     told: dict[int, Reply] = {}
     with Ledger(folder, write=True) as ledger:
-        account = Account(budget, spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
+        account = Account(budget or Budget(), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
         settle_earlier(ledger, account, teacher, 0)
         purchase = Purchase(teacher, ledger, account, cache, number=1)
 

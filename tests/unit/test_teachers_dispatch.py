@@ -159,7 +159,7 @@ def test_a_hold_is_waited_for_with_nothing_under_way() -> None:
         looks = 0
 
         @property
-        def hold_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        def hold_seconds(self) -> float:
             self.looks += 1
             return 0.001 if self.looks < 3 else 0.0
 
