@@ -117,7 +117,7 @@ from elad.loop import run
 from elad.teachers import call
 call.FIRST_WAIT_SECONDS = 0.01
 server = SimpleNamespace(base_url=sys.argv[1])
-run(campaign(server, int(sys.argv[3]), idempotent=sys.argv[4] == "yes"), Path(sys.argv[2]))
+run(campaign(server, int(sys.argv[3]), idempotent=sys.argv[4] == "yes", timeout_seconds=60), Path(sys.argv[2]))
 """
 
 
