@@ -22,7 +22,7 @@ def ask(purpose: Purpose, steps: tuple[str, ...] = (), problem: Problem = BAGS) 
     request = Request(problem=problem, purpose=purpose, messages=(message,), steps=steps)
     (reply,) = Reference().open().ask([request])
     assert reply.request == request.key
-    assert reply.charge == Charge()
+    assert reply.charge == Charge(calls=int(reply.outcome is ReplyOutcome.OK))
     return reply
 
 
