@@ -58,6 +58,7 @@ class Forecast:
 def forecast(evidence: Evidence, questions: int, price: Price | None, concurrency: int, seed: int = 0) -> Forecast:
     """Simulates the purchase many times; each time with its own questions, tokens a byte, luck and pace.
 
+    How many requests the endpoint bears at once is not known before: anything from one to `concurrency`.
     Edge cases: no questions cost nothing; without a price money is 0.
     Raises: ValueError without a question that was rehearsed or seen.
     """
@@ -72,7 +73,7 @@ def forecast(evidence: Evidence, questions: int, price: Price | None, concurrenc
         tokens_in=_range([one.tokens_in for one in draws]),
         tokens_out=_range([one.tokens_out for one in draws]),
         money=_range([one.money(price) for one in draws]),
-        seconds=_range([one.seconds / concurrency for one in draws]),
+        seconds=_range([one.seconds / exp(rng.uniform(0, log(concurrency))) for one in draws]),
     )
 
 
