@@ -14,9 +14,9 @@ from elad.errors import TeacherError
 from elad.interrupt import Interrupt
 from elad.ledger.account import Account, Wait
 from elad.ledger.cache import Cache
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import Kind, Ledger, reply_key
 from elad.protocols import Teacher
-from elad.records import Charge, Reply, ReplyOutcome, Request, digest, from_json, to_json
+from elad.records import Charge, Reply, ReplyOutcome, Request, from_json, to_json
 
 GIVE_UP_AFTER = 5
 """Requests that fail in a row: then the teacher is taken to be out of reach."""
@@ -104,11 +104,12 @@ class Purchase:
             if request is None:
                 yield None
                 continue
-            known = self._known(request)
+            key = reply_key(self._teacher.id, request)
+            known = self._known(key, request)
             if known:
                 tell(request, known)
                 continue
-            while (admitted := self._admit(request)) is Wait.WAIT:
+            while (admitted := self._admit(key, request)) is Wait.WAIT:
                 yield None
                 if interrupt.asked or self._trouble:
                     return
@@ -117,8 +118,7 @@ class Purchase:
             else:
                 yield admitted
 
-    def _known(self, request: Request) -> Reply | None:
-        key = self._key(request)
+    def _known(self, key: str, request: Request) -> Reply | None:
         written = self._ledger.get(Kind.REPLY, key)
         if written is not None:
             return from_json(Reply, written)
@@ -127,16 +127,15 @@ class Purchase:
             self._ledger.append(Kind.REPLY, [(key, to_json(cached))], round=self._number)
         return cached
 
-    def _admit(self, request: Request) -> Request | Reply | Wait:
+    def _admit(self, key: str, request: Request) -> Request | Reply | Wait:
         """The request as it may be sent, held to a shorter reply where the budget bears no more.
 
         What an earlier session has sent goes out again as it was, so that the teacher knows it.
         """
-        key = self._key(request)
         tries = self._tries_of(key)
         if tries.count(ReplyOutcome.LOST) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
-            return self._write(request, self._no_reply(request, ReplyOutcome.FAILED, reason))
+            return self._write(key, request, self._no_reply(request, ReplyOutcome.FAILED, reason))
         name = f"{key}#{len(tries)}"
         earlier = self._ledger.get(Kind.REQUEST, name)
         sent = from_json(Request, earlier["request"]) if earlier else request
@@ -182,17 +181,16 @@ class Purchase:
         cut = reply.outcome is ReplyOutcome.TRUNCATED and worst.tokens_out < request.sampling.max_tokens
         if cut:
             reply = replace(reply, reason=f"the budget bore no more than {worst.tokens_out} tokens")
-        self._write(request, reply, keep=not cut)
+        self._write(key, request, reply, keep=not cut)
         self._accept_failures(tell)
         tell(request, reply)
 
     def _accept_failures(self, tell: Tell) -> None:
         failed, self._failed = self._failed, {}
-        for request, reply in failed.values():
-            tell(request, self._write(request, reply))
+        for key, (request, reply) in failed.items():
+            tell(request, self._write(key, request, reply))
 
-    def _write(self, request: Request, reply: Reply, *, keep: bool = True) -> Reply:
-        key = self._key(request)
+    def _write(self, key: str, request: Request, reply: Reply, *, keep: bool = True) -> Reply:
         self._ledger.append(Kind.REPLY, [(key, to_json(reply))], round=self._number)
         self._tries.pop(key, None)
         if self._cache and keep:
@@ -223,9 +221,6 @@ class Purchase:
             teacher=self._teacher.id,
             reason=reason,
         )
-
-    def _key(self, request: Request) -> str:
-        return digest([self._teacher.id, request.key])
 
 
 def lost_tries(ledger: Ledger, key: str) -> Iterator[Reply]:

@@ -62,7 +62,7 @@ def test_some_faults_are_not_json(fault: Fault) -> None:
 
 def test_a_wrong_index_is_out_of_the_chain() -> None:
     assert json.loads(ask(Fault.WRONG_INDEX).text)["first_error"] >= len(WRONG)
-    assert ask(Fault.WRONG_INDEX, Purpose.SOLVE).text == Fake().open()._reply(request(Purpose.SOLVE)).text
+    assert ask(Fault.WRONG_INDEX, Purpose.SOLVE).text == Fake().open().answer(request(Purpose.SOLVE)).text
 
 
 def test_a_copied_step_is_the_one_in_question() -> None:

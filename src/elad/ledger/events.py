@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from elad.errors import RunFolderError
 from elad.ledger.durability import Syncer
 from elad.ledger.migrations import SCHEMA_VERSION, migrate
-from elad.records import Charge, Reply, from_json
+from elad.records import Charge, Reply, Request, digest, from_json
 
 FILE = "ledger.sqlite"
 PLAN_FILE = "plan.json"
@@ -50,6 +50,11 @@ class Kind(StrEnum):
     ROUND = "round"
     STATE = "state"
     """A session ended: finished, stopped or failed, with the reason."""
+
+
+def reply_key(teacher: str, request: Request) -> str:
+    """The key of the reply of a teacher, by its id, to a request."""
+    return digest([teacher, request.key])
 
 
 class Event(NamedTuple):

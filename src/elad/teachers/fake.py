@@ -11,7 +11,7 @@ from elad.errors import ConfigError
 from elad.ledger.prices import Price
 from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request, derive_seed
 from elad.teachers.counting import estimate_tokens
-from elad.teachers.local import task_of
+from elad.teachers.local import Local, task_of
 from elad.teachers.reference import answer
 
 __all__ = ["Fake"]
@@ -57,7 +57,7 @@ class Fake:
 
     def open(self) -> "OpenFake":
         """The teacher."""
-        return OpenFake(self)
+        return OpenFake(id=self._id, serves=frozenset(Purpose), answer=self._reply)
 
     def fault(self, request: Request) -> Fault | None:
         """What the reply to a request suffers from, if anything."""
@@ -68,52 +68,13 @@ class Fake:
                 return fault
         return None
 
-
-class OpenFake:
-    """The open teacher; `asked` holds every request that was drawn, in order."""
-
-    def __init__(self, settings: Fake) -> None:
-        self.asked: list[Request] = []
-        self._settings = settings
-
     @property
-    def id(self) -> str:
-        return f"fake:{self._settings.seed}"
-
-    @property
-    def serves(self) -> frozenset[Purpose]:
-        return frozenset(Purpose)
-
-    @property
-    def priced(self) -> bool:
-        return True
-
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
-        """What the reply will cost, exactly."""
-        charge = self._reply(request).charge
-        return charge.tokens_in, charge.tokens_out, charge.money
-
-    @property
-    def repeatable(self) -> bool:
-        return True
-
-    @property
-    def scope(self) -> str | None:
-        return None
-
-    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
-        for request in requests:
-            if request is None:
-                return
-            self.asked.append(request)
-            yield self._reply(request)
-
-    def close(self) -> None:
-        pass
+    def _id(self) -> str:
+        return f"fake:{self.seed}"
 
     def _reply(self, request: Request) -> Reply:
-        reply = answer(request, self.id)
-        fault = self._settings.fault(request)
+        reply = answer(request, self._id)
+        fault = self.fault(request)
         if fault is not None and reply.outcome is ReplyOutcome.OK:
             reply = _SPOIL[fault](request, reply)
         return replace(reply, charge=self._charge(request, reply))
@@ -123,7 +84,7 @@ class OpenFake:
             return Charge(calls=1)
         tokens_in = sum(estimate_tokens(message.content) for message in request.messages)
         tokens_out = estimate_tokens(reply.text)
-        price = self._settings.price
+        price = self.price
         return Charge(
             calls=1,
             tokens_in=tokens_in,
@@ -133,6 +94,21 @@ class OpenFake:
             price_version=price.version if price else None,
             estimated=True,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenFake(Local):
+    """The open teacher; `asked` holds every request that was drawn, in order."""
+
+    asked: list[Request] = field(default_factory=list[Request])
+
+    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        return Local.ask(self, map(self._noted, requests))
+
+    def _noted(self, request: Request | None) -> Request | None:
+        if request is not None:
+            self.asked.append(request)
+        return request
 
 
 def _ended(outcome: ReplyOutcome, share: float) -> Callable[[Request, Reply], Reply]:

@@ -1,14 +1,13 @@
 """The teacher of a finished run, asked again: it knows what was bought, and nothing else."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from elad.errors import RunFolderError
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import Kind, Ledger, reply_key
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, Request, digest, from_json
-from elad.teachers.local import failed
+from elad.records import Purpose, Reply, Request, from_json
+from elad.teachers.local import Local, failed
 
 __all__ = ["Replay"]
 
@@ -31,45 +30,18 @@ class Replay:
         first = next(ledger.events(Kind.REPLY), None)
         if first is None:
             raise RunFolderError(f"{self.source}: nothing was bought there")
-        return _Replayed(ledger, from_json(Reply, first.payload).teacher)
+        name = from_json(Reply, first.payload).teacher
+
+        def answer(request: Request) -> Reply:
+            payload = ledger.get(Kind.REPLY, reply_key(name, request))
+            return failed(request, name, NEVER_BOUGHT) if payload is None else from_json(Reply, payload)
+
+        return _Replayed(id=name, serves=frozenset(Purpose), answer=answer, ledger=ledger)
 
 
-@dataclass(frozen=True, slots=True)
-class _Replayed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replayed(Local):
     ledger: Ledger
-    id: str
-
-    @property
-    def serves(self) -> frozenset[Purpose]:
-        return frozenset(Purpose)
-
-    @property
-    def priced(self) -> bool:
-        return True
-
-    @property
-    def repeatable(self) -> bool:
-        return True
-
-    @property
-    def scope(self) -> str | None:
-        return None
-
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
-        charge = self._reply(request).charge
-        return charge.tokens_in, charge.tokens_out, charge.money
-
-    def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
-        for request in requests:
-            if request is None:
-                return
-            yield self._reply(request)
 
     def close(self) -> None:
         self.ledger.__exit__(None, None, None)
-
-    def _reply(self, request: Request) -> Reply:
-        payload = self.ledger.get(Kind.REPLY, digest([self.id, request.key]))
-        if payload is None:
-            return failed(request, self.id, NEVER_BOUGHT)
-        return replace(from_json(Reply, payload), request=request.key)
