@@ -3,6 +3,7 @@
     python examples/serve_gguf.py qwen2.5-coder-1.5b --port 8080 &
     python benchmarks/real_run.py arithmetic --teacher http://127.0.0.1:8080/v1#qwen2.5-coder-1.5b
     python benchmarks/real_run.py recorded
+    python benchmarks/real_run.py drafts
     python benchmarks/real_run.py report
 
 Needs the real data beside the checkout (`../shared/data`). Stopped, it goes on with the same command.
@@ -64,6 +65,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
                 "teacher": {"kind": "recorded", "name": "gpt-3.5"},
                 "uncertainty": ELAD,
                 "reviser": {"kind": "rewrite"},
+            }
+        },
+    },
+    # Chains of students at several stages, for benchmarks/revisers.py; costs no teacher.
+    "drafts": {
+        "sets": ARITHMETIC,
+        "sizes": (400, 50),
+        "task": "numeric",
+        "rounds": {"count": 2, "questions": 80},
+        "drafting": {"max_tokens": 48},
+        "arms": {
+            "random": {
+                "teacher": "reference",
+                "selector": {"kind": "random"},
+                "reviser": {"kind": "first_error", "judge": "direct"},
             }
         },
     },

@@ -86,7 +86,7 @@ _WAYS_TO_THE_TEACHER = tuple(
     f"teacher.{key}"
     for key in (
         "base_url", "api_key_env", "api_key_file", "channel", "concurrency", "timeout_seconds", "attempts", "price",
-        "idempotent", "cache",
+        "idempotent", "cache", "tokenizer",
     )
 )  # fmt: skip
 

@@ -5,9 +5,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_model
+from transformers import AutoTokenizer
 
 from elad.errors import ConfigError, TeacherError
 from elad.ledger.prices import Price
@@ -263,6 +266,28 @@ def test_without_usage_the_worst_case_is_charged(serve: Callable[..., ChatServer
     charge = reply.charge
     assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 37, 9)
     assert charge.money > 0
+
+
+def test_without_usage_a_known_tokenizer_counts(serve: Callable[..., ChatServer], tmp_path: Path) -> None:
+    known = AutoTokenizer.from_pretrained(str(tiny_model.save(tmp_path / "tiny")))
+    asked = request("12 + 9 = 21. How many?", sampling=Sampling(max_tokens=64))
+    text = "9 + 9 = 18.\nThe answer is 18."
+    replies = [
+        ask(serve(completion(text, usage=usage)), asked, price=PRICE, tokenizer=str(tmp_path / "tiny"))[0]
+        for usage in (None, {"prompt_tokens": "many"})
+    ]
+    turns = [{"role": message.role, "content": message.content} for message in asked.messages]
+    frame = known.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    for reply in replies:
+        assert (reply.charge.tokens_in, reply.charge.tokens_out) == (len(frame), len(known(text)["input_ids"]) + 1)
+        assert reply.charge.estimated
+        assert "counted here" in reply.reason
+        assert reply.charge.money == PRICE.money(tokens_in=len(frame), tokens_out=reply.charge.tokens_out)
+
+
+def test_a_tokenizer_that_is_not_there_is_refused_when_opened(serve: Callable[..., ChatServer]) -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.tokenizer: .*did you mean 'smollm2-135m'"):
+        OpenAI(base_url=serve(completion()).base_url, model="m", tokenizer="smolm2-135m").open()
 
 
 def test_after_the_iterator_is_closed_no_retry_is_sent(serve: Callable[..., ChatServer]) -> None:

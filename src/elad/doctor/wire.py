@@ -133,10 +133,11 @@ class Wire:
         try:
             headers, raw = self._exchange("POST", url, json=body, headers={"Idempotency-Key": key} if key else {})
             completion, data = read(raw), json_object(raw)
-            charge = charged(self.endpoint, request, completion.usage, time.monotonic() - started)
+            usage = completion.usage or self.endpoint.counted(request, completion.text)
+            charge = charged(self.endpoint, usage, time.monotonic() - started)
         except _WAY_ERRORS as error:
             if not isinstance(error, _UNSENT):  # it may have been written and billed
-                charge = charged(self.endpoint, request, None, time.monotonic() - started)
+                charge = charged(self.endpoint, self.endpoint.most(request), time.monotonic() - started)
             raise PassingError(self.told(of_transport(error, self._seconds))) from None
         finally:
             self.spent += charge

@@ -69,7 +69,13 @@ def context(folder: Path) -> int | None:
 
 
 def tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a model's folder or GGUF file.
+    """What the tokenizer of a model's folder or GGUF file is made of. Raises: StudentError as `load_tokenizer` does."""
+    found = load_tokenizer(path)
+    return Tokenizer(eos=found.eos_token, template=bool(found.chat_template), vocabulary=found.get_vocab())
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The `transformers` tokenizer of a model's folder or GGUF file.
 
     Raises: StudentError where it cannot be loaded, or transformers is not installed.
     """
@@ -80,10 +86,9 @@ def tokenizer(path: Path) -> Tokenizer:
     gguf = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
     folder = path.parent if gguf else path
     try:
-        found: Any = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, **gguf)
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, **gguf)
     except Exception as error:  # whatever is wrong with files that somebody else made
         raise StudentError(f"{path}: its tokenizer cannot be loaded: {type(error).__name__}: {error}"[:300]) from error
-    return Tokenizer(eos=found.eos_token, template=bool(found.chat_template), vocabulary=found.get_vocab())
 
 
 def torch_threads() -> int | None:

@@ -10,6 +10,8 @@ from elad.teachers.completion import Completion, Usage
 if TYPE_CHECKING:
     from elad.teachers.endpoint import Endpoint
 
+_WORST = "charged at its worst case"
+
 
 def answered(endpoint: Endpoint, request: Request, completion: Completion, seconds: float) -> Reply:
     """A reply that came, whatever is in it; `seconds` is the time that it took."""
@@ -19,11 +21,14 @@ def answered(endpoint: Endpoint, request: Request, completion: Completion, secon
     asked = endpoint.link.model
     if not reason and completion.model and asked not in completion.model:  # `name-2026-01-01` is `name`
         reason = f"answered by {completion.model[:80]!r}, asked was {asked!r}"
+    usage = completion.usage or endpoint.counted(request, completion.text)
+    if not reason and not usage.reported:
+        reason = "the endpoint told no usage: " + ("its tokens were counted here" if endpoint.link.counter else _WORST)
     return Reply(
         request=request.key,
         text=completion.text,
         outcome=completion.outcome,
-        charge=charged(endpoint, request, completion.usage, seconds),
+        charge=charged(endpoint, usage, seconds),
         teacher=endpoint.id,
         reason=endpoint.clean(reason),
     )
@@ -41,12 +46,8 @@ def unanswered(endpoint: Endpoint, request: Request, outcome: ReplyOutcome, reas
     )
 
 
-def charged(endpoint: Endpoint, request: Request, usage: Usage | None, seconds: float) -> Charge:
-    """By the endpoint's own count of tokens; without one, the worst case."""
-    estimated = usage is None
-    if usage is None:
-        most_in, most_out, _ = endpoint.worst_case(request)
-        usage = Usage(tokens_in=most_in, tokens_cached=0, tokens_out=most_out)
+def charged(endpoint: Endpoint, usage: Usage, seconds: float) -> Charge:
+    """What the tokens of one call cost."""
     price, batch = endpoint.link.price, endpoint.link.batch
     tokens = {"tokens_in": usage.tokens_in, "tokens_cached": usage.tokens_cached, "tokens_out": usage.tokens_out}
     return Charge(
@@ -56,5 +57,5 @@ def charged(endpoint: Endpoint, request: Request, usage: Usage | None, seconds: 
         money=price.money(**tokens, batch=batch) if price else 0.0,
         currency=price.currency if price else None,
         price_version=price.version_of(batch=batch) if price else None,
-        estimated=estimated,
+        estimated=not usage.reported,
     )

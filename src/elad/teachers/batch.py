@@ -165,7 +165,7 @@ class BatchTeacher:
 
     def _unreadable(self, drawn: _Drawn, reason: str) -> Reply:
         """A failure that has most likely been billed."""
-        charge = charged(self._endpoint, drawn.request, None, seconds=0.0)
+        charge = charged(self._endpoint, self._endpoint.most(drawn.request), seconds=0.0)
         return unanswered(self._endpoint, drawn.request, ReplyOutcome.FAILED, reason, charge)
 
     def _unstarted(self, drawn: _Drawn, reason: str) -> Reply:

@@ -39,11 +39,13 @@ class _Body(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the endpoint counted them; cached ones are at most those that went in."""
+    """Tokens of a call, as the endpoint counted them or we did; cached ones are at most those that went in."""
 
     tokens_in: int
     tokens_cached: int
     tokens_out: int
+    reported: bool = True
+    """False where it was counted on this side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,14 @@
 """Tokens counted by other means, for teachers that report none."""
 
+# transformers leaves parts of its interface untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import json
+import threading
+
+from elad.errors import ConfigError, StudentError
+from elad.records import Request
+
 _BYTES_PER_TOKEN = 3
 
 
@@ -15,3 +24,42 @@ def estimate_tokens(text: str) -> int:
 def utf8_length(text: str) -> int:
     """Bytes of the text in UTF-8: no byte-level tokenizer makes more tokens of it."""
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+class TokenCounter:
+    """Tokens of a call by a model's own tokenizer and chat template. Safe for many threads."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is a folder, a GGUF file or a known model, and lies on this machine; nothing is fetched.
+
+        Raises: ConfigError where it does not, or its tokenizer cannot be loaded or has no chat template.
+        """
+        from elad.students.inspection import load_tokenizer
+        from elad.students.models import on_disk
+
+        try:
+            path = on_disk(name)
+            if path is None:
+                raise StudentError(f"{name} is not on this machine; fetch it, or give its folder")
+            self._tokenizer = load_tokenizer(path)
+        except StudentError as error:
+            raise ConfigError(f"teacher.tokenizer: {error}") from error
+        if not self._tokenizer.chat_template:
+            raise ConfigError(f"teacher.tokenizer: {path} has no chat template, by which a prompt's tokens are counted")
+        self._lock = threading.Lock()
+
+    def tokens_in(self, request: Request) -> int:
+        """Tokens of the conversation in the model's template; a schema counts as it is written."""
+        turns = [{"role": message.role, "content": message.content} for message in request.messages]
+        with self._lock:
+            asked = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        schema = "" if request.schema is None else json.dumps(request.schema)
+        return self._length(asked) + self._length(schema)
+
+    def tokens_out(self, text: str) -> int:
+        """Tokens of a reply, with the one that ends it."""
+        return self._length(text) + 1
+
+    def _length(self, text: str) -> int:
+        with self._lock:
+            return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])

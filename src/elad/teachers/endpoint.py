@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,8 @@ import openai
 from elad.ledger.prices import Price
 from elad.records import Purpose, Reply, Request, digest
 from elad.teachers.call import Call
-from elad.teachers.counting import utf8_length
+from elad.teachers.completion import Usage
+from elad.teachers.counting import TokenCounter, utf8_length
 from elad.teachers.dispatch import in_flight
 from elad.teachers.pace import Pace
 
@@ -52,6 +53,8 @@ class Link:
     attempts: int
     idempotent: bool
     cached: bool
+    counter: TokenCounter | None = None
+    """Counts the tokens of replies that tell none."""
     batch: bool = False
     """Whether its replies are charged as lines of a batch."""
     conceded: frozenset[Concession] = frozenset()
@@ -115,6 +118,19 @@ class Endpoint:
         batch = self.link.batch
         money = price.money(tokens_in=tokens_in, tokens_out=tokens_out, batch=batch) if price else 0.0
         return tokens_in, tokens_out, money
+
+    def most(self, request: Request) -> Usage:
+        """The usage of the worst case."""
+        tokens_in, tokens_out, _ = self.worst_case(request)
+        return Usage(tokens_in=tokens_in, tokens_cached=0, tokens_out=tokens_out, reported=False)
+
+    def counted(self, request: Request, text: str) -> Usage:
+        """The usage of a reply that tells none: by the model's tokenizer where it is known, else the worst case."""
+        most, counter = self.most(request), self.link.counter
+        if counter is None:
+            return most
+        tokens_in = min(counter.tokens_in(request), most.tokens_in)
+        return replace(most, tokens_in=tokens_in, tokens_out=min(counter.tokens_out(text), most.tokens_out))
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         stopped = threading.Event()

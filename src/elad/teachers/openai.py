@@ -30,6 +30,9 @@ class OpenAI:
     channel: Literal["live", "batch", "auto"] = "live"
     """`batch`: requests go through the batch API, at `price.batch_discount` less and within 24 hours; a run that was
     stopped finds its batches again. `auto`: that where the endpoint has it and a discount is known, else `live`."""
+    tokenizer: str | None = None
+    """The model's folder, GGUF file or known name on this machine: counts the tokens of replies whose usage the
+    endpoint does not tell. Without it such a reply is charged at its worst case."""
     concurrency: int = 64
     """The most requests in flight at once; how many the endpoint bears is found as it answers."""
     timeout_seconds: float = 120.0
@@ -62,6 +65,7 @@ class OpenAI:
         """
         from elad.teachers.capabilities import conceded
         from elad.teachers.channel import way
+        from elad.teachers.counting import TokenCounter
         from elad.teachers.endpoint import Link, public_url
 
         key = read_key(self.api_key_env, self.api_key_file)
@@ -76,6 +80,7 @@ class OpenAI:
             attempts=self.attempts,
             idempotent=self.idempotent,
             cached=not _is_local(self.base_url) if self.cache is None else self.cache,
+            counter=TokenCounter(self.tokenizer) if self.tokenizer else None,
             conceded=conceded(self.base_url, self.model),
         )
         return way(self.channel, f"openai:{self.model}", link, key)
