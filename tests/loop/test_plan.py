@@ -16,7 +16,7 @@ from elad.experiment import Data, Experiment
 from elad.ledger.events import Ledger
 from elad.ledger.prices import Price
 from elad.loop import run
-from elad.plan.forecast import ENOUGH_SEEN, Evidence, Range, forecast
+from elad.plan.forecast import ENOUGH_SEEN, Evidence, Range, Terms, forecast
 from elad.plan.plan import plan
 from elad.records import Charge
 
@@ -103,12 +103,33 @@ def test_a_forecast_is_ordered_and_grows_with_the_questions(
     price = Price(input=1.0, output=2.0)
     for seen in ([], charges * ENOUGH_SEEN):
         evidence = Evidence(good=charges, clumsy=charges, seen=seen)
-        small, large = (forecast(evidence, n, price, 4, seed) for n in (questions, 2 * questions + 1))
+        small, large = (
+            forecast(evidence, n, Terms(price=price, concurrency=4), seed) for n in (questions, 2 * questions + 1)
+        )
         for name in ("calls", "tokens_in", "tokens_out", "money", "seconds"):
             one, more = getattr(small, name), getattr(large, name)
             assert 0 <= one.p10 <= one.p50 <= one.p90
             assert one.p50 <= more.p90
-    assert forecast(Evidence(good=charges, clumsy=charges), 0, price, 4).money == Range(p10=0, p50=0, p90=0)
+    assert forecast(Evidence(good=charges, clumsy=charges), 0, Terms(price=price)).money == Range(p10=0, p50=0, p90=0)
+
+
+def test_a_batch_is_forecast_at_its_discount_and_in_its_time() -> None:
+    charges = [Charge(calls=2, tokens_in=500, tokens_out=80, seconds=1.0)] * ENOUGH_SEEN
+    price = Price(input=1.0, output=2.0, batch_discount=0.5)
+    evidence = Evidence(good=charges, clumsy=charges, seen=charges)
+    live, batch = (forecast(evidence, 30, Terms(price=price, rounds=2, batch=way)) for way in (False, True))
+    assert batch.money.p50 == pytest.approx(live.money.p50 / 2)
+    assert (batch.calls, batch.tokens_out) == (live.calls, live.tokens_out)
+    assert 2 * 2 * 300 <= batch.seconds.p10 < batch.seconds.p90 <= 2 * 2 * 86_400
+
+
+@pytest.mark.parametrize(("channel", "share"), [("live", 1.0), ("auto", 1.0), ("batch", 0.5)])
+def test_the_plan_takes_the_channels_price(channel: str, share: float) -> None:
+    price = {"input": 1.0, "output": 2.0, "batch_discount": 0.5}
+    teacher = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "price": price}
+    whole = plan(experiment(teacher=teacher), drafts=False).wanted.money
+    told = plan(experiment(teacher=teacher | {"channel": channel}), drafts=False).wanted.money
+    assert told.p50 == pytest.approx(share * whole.p50)
 
 
 def test_the_verb_prints_what_scripts_need() -> None:

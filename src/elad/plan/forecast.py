@@ -22,6 +22,8 @@ _CLUMSIEST = 0.6
 """The largest share of questions that may need the calls of a teacher that does badly."""
 _CALL_SECONDS = (0.5, 6.0)
 """One call to a teacher that was never timed."""
+_BATCH_SECONDS = (300.0, 86_400.0)
+"""One batch: seldom done in minutes, always within a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,17 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms the teacher is asked."""
+
+    price: Price | None
+    concurrency: int = 1
+    rounds: int = 1
+    batch: bool = False
+    """By the batch: at its discount, and each wave of a round's questions waits for the batch before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """What the teacher takes for some questions, with an 80 % range for each figure."""
 
@@ -55,10 +68,11 @@ class Forecast:
     """Of waiting for the teacher; the student's own time is not in it."""
 
 
-def forecast(evidence: Evidence, questions: int, price: Price | None, concurrency: int, seed: int = 0) -> Forecast:
+def forecast(evidence: Evidence, questions: int, terms: Terms, seed: int = 0) -> Forecast:
     """Simulates the purchase many times; each time with its own questions, tokens a byte, luck and pace.
 
-    How many requests the endpoint bears at once is not known before: anything from one to `concurrency`.
+    How many requests the endpoint bears at once is not known before: anything from one to `concurrency`. A batch may
+    take minutes or a day, and a round takes as many as its longest question has calls.
     Edge cases: no questions cost nothing; without a price money is 0.
     Raises: ValueError without a question that was rehearsed or seen.
     """
@@ -72,8 +86,8 @@ def forecast(evidence: Evidence, questions: int, price: Price | None, concurrenc
         calls=_range([one.calls for one in draws]),
         tokens_in=_range([one.tokens_in for one in draws]),
         tokens_out=_range([one.tokens_out for one in draws]),
-        money=_range([one.money(price) for one in draws]),
-        seconds=_range([one.seconds / exp(rng.uniform(0, log(concurrency))) for one in draws]),
+        money=_range([one.money(terms) for one in draws]),
+        seconds=_range([one.waiting(terms, rng) for one in draws]),
     )
 
 
@@ -84,13 +98,25 @@ class _Draw:
     tokens_cached: float
     tokens_out: float
     seconds: float
+    """Of all calls, one after the other; 0 where none was timed."""
+    deepest: int
+    """Calls of the question that took most."""
 
-    def money(self, price: Price | None) -> float:
-        if price is None:
+    def money(self, terms: Terms) -> float:
+        if terms.price is None:
             return 0.0
-        return price.money(
-            tokens_in=round(self.tokens_in), tokens_cached=round(self.tokens_cached), tokens_out=round(self.tokens_out)
+        return terms.price.money(
+            tokens_in=round(self.tokens_in),
+            tokens_cached=round(self.tokens_cached),
+            tokens_out=round(self.tokens_out),
+            batch=terms.batch,
         )
+
+    def waiting(self, terms: Terms, rng: Random) -> float:
+        if terms.batch:
+            return terms.rounds * self.deepest * _log_uniform(rng, *_BATCH_SECONDS)
+        seconds = self.seconds or self.calls * _log_uniform(rng, *_CALL_SECONDS)
+        return seconds / _log_uniform(rng, 1.0, terms.concurrency)
 
 
 def _seen(evidence: Evidence, questions: int, rng: Random) -> _Draw:
@@ -108,7 +134,8 @@ def _rehearsed(evidence: Evidence, questions: int, rng: Random) -> _Draw:
         tokens_in=drawn.tokens_in * exp(rng.gauss(0, _GUESSED_IN)),
         tokens_cached=0.0,
         tokens_out=drawn.tokens_out * exp(rng.gauss(0, _GUESSED_OUT)),
-        seconds=drawn.calls * exp(rng.uniform(log(_CALL_SECONDS[0]), log(_CALL_SECONDS[1]))),
+        seconds=0.0,
+        deepest=drawn.deepest,
     )
 
 
@@ -120,7 +147,12 @@ def _sum(charges: Sequence[Charge], questions: int) -> _Draw:
         tokens_cached=scale * sum(charge.tokens_cached for charge in charges),
         tokens_out=scale * sum(charge.tokens_out for charge in charges),
         seconds=scale * sum(charge.seconds for charge in charges),
+        deepest=max((charge.calls for charge in charges), default=0),
     )
+
+
+def _log_uniform(rng: Random, low: float, high: float) -> float:
+    return exp(rng.uniform(log(low), log(high)))
 
 
 def _range(values: Sequence[float]) -> Range:

@@ -12,7 +12,7 @@ from elad.experiment import Experiment
 from elad.ledger.budget import Budget
 from elad.ledger.events import PLAN_FILE
 from elad.ledger.prices import Price
-from elad.plan.forecast import Evidence, Forecast, forecast
+from elad.plan.forecast import Evidence, Forecast, Terms, forecast
 from elad.plan.rehearsal import rehearse, seen
 from elad.protocols import Student
 from elad.records import to_json
@@ -53,20 +53,20 @@ def plan(experiment: Experiment, earlier: Sequence[Path] = (), *, drafts: bool =
     student = _student(experiment) if drafts else None
     rehearsal = rehearse(experiment, sample, student)
     evidence = Evidence(good=rehearsal.good, clumsy=rehearsal.clumsy, seen=seen(earlier, experiment))
-    price: Price | None = getattr(experiment.teacher, "price", None)
+    terms = _terms(experiment)
     wanted = min(len(pool), experiment.rounds.count * experiment.rounds.questions)
     count = experiment.budget.questions_left(0, wanted)
 
     def cost(questions: int) -> Forecast:
-        return forecast(evidence, questions, price, getattr(experiment.teacher, "concurrency", 1), experiment.seed)
+        return forecast(evidence, questions, terms, experiment.seed)
 
     buys = _most(count, lambda questions: _fits(experiment.budget, cost(questions)))
     return Plan(
         wanted=cost(wanted),
         buys=buys,
         fits=buys == wanted,
-        priced=price is not None,
-        currency=price.currency if price else None,
+        priced=terms.price is not None,
+        currency=terms.price.currency if terms.price else None,
         cacheable=rehearsal.cacheable,
         rehearsed=len(sample),
         drafted=rehearsal.drafted,
@@ -84,6 +84,14 @@ def keep(plan: Plan, folder: Path) -> None:
     """Writes the plan beside the ledger that is to come, where `elad status` finds it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN_FILE).write_text(json.dumps(told(plan), indent=1), encoding="utf-8")
+
+
+def _terms(experiment: Experiment) -> Terms:
+    """Of the channel that is named; `auto` may find no batches, so it counts as live calls, which cost no less."""
+    teacher, rounds = experiment.teacher, experiment.rounds.count
+    price: Price | None = getattr(teacher, "price", None)
+    batch = getattr(teacher, "channel", "live") == "batch"
+    return Terms(price=price, concurrency=getattr(teacher, "concurrency", 1), rounds=rounds, batch=batch)
 
 
 def _student(experiment: Experiment) -> Student | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import httpx2
 import openai
@@ -24,19 +23,17 @@ from elad.teachers.answers import answered, unanswered
 from elad.teachers.completion import Completion, read
 from elad.teachers.dispatch import Later
 from elad.teachers.pace import duration
-from elad.teachers.received import Received, whole
+from elad.teachers.received import whole
 
 if TYPE_CHECKING:
     from elad.teachers.endpoint import Endpoint
 
 
-_Create: TypeAlias = Callable[..., AbstractContextManager[Received]]
-"""What is used of the client's method; its own type is lost when the arguments are a dictionary."""
-
 FIRST_WAIT_SECONDS = 0.5
 """Before the second attempt; doubled before each further one."""
 MOST_WAIT_SECONDS = 60.0
 _MOST_BODY_BYTES = 4 * 1024 * 1024
+_MOST_ERROR_BYTES = 256 * 1024
 
 
 class Call:
@@ -71,14 +68,15 @@ class Call:
             without = self._endpoint.conceded
             try:
                 return read(self._post(self._endpoint.body(self._request, without)))
-            except openai.BadRequestError as error:
-                if self._endpoint.concede(error.message) <= without:
+            except openai.APIStatusError as error:
+                if error.status_code != 400 or self._endpoint.concede(error.message) <= without:
                     raise
 
     def _post(self, body: dict[str, Any]) -> bytes:
         deadline = time.monotonic() + self._endpoint.link.timeout_seconds
-        create = cast(_Create, self._endpoint.client.chat.completions.with_streaming_response.create)
-        with create(**body, extra_headers=self._endpoint.headers(self._request)) as response:
+        with self._endpoint.post(self._request, body) as response:
+            if response.is_error:
+                raise status_error(response, deadline)
             self._received = True
             received = whole(response, most_bytes=_MOST_BODY_BYTES, deadline=deadline)
             self._endpoint.pace.answered(response.headers)
@@ -102,14 +100,14 @@ class Call:
             what = f"cannot connect ({error.__cause__ or error})"
         elif isinstance(error, openai.APIStatusError) and concerns_account(error):
             what = error.message
-        elif isinstance(error, openai.RateLimitError) and self._endpoint.pace.stuck_seconds:
+        elif _limited(error) and self._endpoint.pace.stuck_seconds:
             what = f"too many requests (429) and nothing else for {self._endpoint.pace.stuck_seconds:.0f} s"
         else:
             return None
         return TeacherError(f"{self._endpoint.where}: {self._endpoint.clean(what)}")
 
     def _busy(self, error: Exception) -> Later | None:
-        if not isinstance(error, openai.RateLimitError):
+        if not _limited(error):
             return None
         self._endpoint.pace.refused(error.response.headers, self._started)
         return Later()
@@ -126,6 +124,24 @@ class Call:
         outcome = ReplyOutcome.LOST if lost else ReplyOutcome.FAILED
         charge = Charge(calls=1, seconds=time.monotonic() - self._started)
         return unanswered(self._endpoint, self._request, outcome, str(error) or type(error).__name__, charge)
+
+
+def status_error(response: httpx2.Response, deadline: float) -> openai.APIStatusError:
+    """What an error status says, as the client's own error; so much of its body is read as is needed for that."""
+    try:
+        said = whole(response, most_bytes=_MOST_ERROR_BYTES, deadline=deadline).decode(errors="replace")
+    except (ValueError, TimeoutError, httpx2.HTTPError) as error:
+        said = f"its body cannot be read: {error}"
+    try:
+        body = json.loads(said)
+    except (ValueError, RecursionError):
+        body = said
+    named = cast("dict[str, Any]", body).get("error", cast(object, body)) if isinstance(body, dict) else body
+    return openai.APIStatusError(f"Error code: {response.status_code} - {body}", response=response, body=named)
+
+
+def _limited(error: Exception) -> TypeGuard[openai.APIStatusError]:
+    return isinstance(error, openai.APIStatusError) and error.status_code == 429
 
 
 def concerns_account(error: openai.APIStatusError) -> bool:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -71,13 +72,13 @@ class Endpoint:
         self._conceded = link.conceded
         self._lock = threading.Lock()
         self.pace = Pace(link.concurrency)
+        timeout = openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds))
+        self._http = openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION, timeout=timeout)
         self.client = openai.OpenAI(
-            base_url=link.base_url,
-            api_key=key or "none",
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION),
-            timeout=openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds)),
+            base_url=link.base_url, api_key=key or "none", max_retries=0, http_client=self._http, timeout=timeout
         )
+        told = {**self.client.default_headers, **self.client.auth_headers}
+        self._head = {name: value for name, value in told.items() if isinstance(value, str)}
 
     @property
     def id(self) -> str:
@@ -162,9 +163,14 @@ class Endpoint:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def headers(self, request: Request) -> dict[str, str]:
-        """What goes with the request beside its body."""
-        return {"Idempotency-Key": digest([self.id, request.key])} if self.link.idempotent else {}
+    def post(self, request: Request, body: dict[str, Any]) -> AbstractContextManager[httpx2.Response]:
+        """Sends a chat request over the client's wire; its response, whose body is yet to be read.
+
+        The client's own method takes 1.3 ms of processor time more, to check arguments and build a response that
+        nobody looks at (`benchmarks/teacher.py`).
+        """
+        key = {"Idempotency-Key": digest([self.id, request.key])} if self.link.idempotent else {}
+        return self._http.stream("POST", f"{self.client.base_url}chat/completions", json=body, headers=self._head | key)
 
     def concede(self, complaint: str) -> frozenset[Concession]:
         """What the message of a 400 turns down; noted for all later requests."""

@@ -8,7 +8,8 @@ from typing import Protocol
 class Received(Protocol):
     """A good answer whose head has come."""
 
-    headers: Mapping[str, str]
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     def iter_bytes(self) -> Iterator[bytes]: ...
 
