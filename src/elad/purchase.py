@@ -1,29 +1,42 @@
 """Asking a teacher on account: what the ledger or the cache has is not paid for again.
 
-Each request leaves a trail: `REQUEST` with its reservation before it is sent, then `REPLY` with what it
-cost, or `LOST` where nobody knows whether it was answered. What is lost counts as its whole reservation
-(unless the teacher bills a repeated request once) and is asked once more. Spent is the sum over `REPLY`
-and `LOST`. The n-th try of a request has the key of its reply, `#` and n.
+Each request leaves a trail (`ledger.trail`). A lost reply counts as its whole reservation, and the request is
+asked once more. A teacher that bills a repeated request once is asked again as it was, on the same
+reservation; only where that brings no reply either is it counted. Spent is the sum over `REPLY` and `LOST`.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from elad.errors import TeacherError
 from elad.interrupt import Interrupt
 from elad.ledger.account import Account, Wait
 from elad.ledger.cache import Cache
-from elad.ledger.events import Kind, Ledger, reply_key
+from elad.ledger.events import Ledger, reply_key
+from elad.ledger.trail import Trail
 from elad.protocols import Teacher
-from elad.records import Charge, Reply, ReplyOutcome, Request, from_json, to_json
+from elad.records import Charge, Reply, ReplyOutcome, Request
 
-GIVE_UP_AFTER = 5
-"""Requests that fail in a row: then the teacher is taken to be out of reach."""
+GIVE_UP_AFTER = 8
+"""Requests in a row that bring no answer: then the teacher is taken to be out of reach."""
+MOST_REJECTED = 20
+"""Requests in a row that are turned down: then it is not for what is in them."""
 MOST_TRIES = 2
 """How often a request is asked whose reply is lost."""
 
 Tell = Callable[[Request, Reply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request that is under way."""
+
+    key: str
+    """Of its reply in the ledger."""
+    request: Request
+    """As it was handed in; it may have been sent for a shorter reply."""
+    worst: Charge
 
 
 class Purchase:
@@ -37,23 +50,26 @@ class Purchase:
         cache: Cache | None = None,
         *,
         number: int,
-        stopping: Callable[[str], None] = lambda _: None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`number` is the round that events are written under; `stopping` is told of Ctrl-C."""
+        """`number` is the round that events are written under; `note` is told what a user should know."""
         self.refusal: str | None = None
         """The cap that was reached, in words."""
         self._teacher = teacher
-        self._ledger = ledger
         self._account = account
-        self._cache = cache
-        self._number = number
-        self._stopping = stopping
-        self._tries: dict[str, list[ReplyOutcome]] = {}
-        """What became of the earlier tries of a request, by its key in the ledger."""
-        self._sent: dict[str, tuple[str, Request, Charge]] = {}
-        """By the key it was sent under: its key in the ledger, the request as it was handed in, the reservation."""
+        self._trail = Trail(ledger, cache, number=number, note=note)
+        self._note = note
+        self._losses: Counter[str] = Counter()
+        """Replies that were lost in this session, by the request's key in the ledger."""
+        self._sent: dict[str, _Sent] = {}
+        """By the key it was sent under."""
         self._again: deque[Request] = deque()
         self._failed: dict[str, tuple[Request, Reply]] = {}
+        self._silent = 0
+        """Requests since the last answer that brought none."""
+        self._rejected = 0
+        """Requests since the last answer that were turned down."""
+        self._overrun = False
         self._trouble: TeacherError | None = None
 
     def pay(self, source: Iterator[Request | None], tell: Tell) -> None:
@@ -63,17 +79,17 @@ class Purchase:
         way. A reply beyond the budget is told as `BUDGET` and not written down. Ctrl-C sends nothing more
         and waits for what is in flight, unless the teacher leaves it for later; a second one does not wait.
 
-        Raises: TeacherError when requests fail one after the other, those may be asked again on resume;
-        KeyboardInterrupt after Ctrl-C, when all is settled.
+        Raises: TeacherError when requests one after the other bring no answer, those may be asked again on
+        resume; KeyboardInterrupt after Ctrl-C, when all is settled.
         """
-        with Interrupt(lambda: self._stopping(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
+        with Interrupt(lambda: self._note(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
             try:
                 self._pay(source, tell, interrupt)
             except TeacherError as error:
                 self._give_up(str(error))
                 raise
             if self._sent:
-                self._stopping(f"{len(self._sent)} replies are still to come; the same command picks them up later")
+                self._note(f"{len(self._sent)} replies are still to come; the same command picks them up later")
 
     def _pay(self, source: Iterator[Request | None], tell: Tell, interrupt: Interrupt) -> None:
         going = True
@@ -91,16 +107,16 @@ class Purchase:
         Where it knows a request again, what is under way there stays open.
         """
         for key, (_, reply) in self._failed.items():
-            self._close(key, reply)
+            self._trail.close(key, reply)
         if not self._sent or self._teacher.repeatable:
             return
-        for key, request, _ in self._sent.values():
-            self._account.settle(key, Charge())
-            self._close(key, self._no_reply(request, ReplyOutcome.FAILED, reason))
+        for sent in self._sent.values():
+            self._account.settle(sent.key, Charge())
+            self._trail.close(sent.key, self._no_reply(sent.request, ReplyOutcome.FAILED, reason))
 
     def _admitted(self, source: Iterator[Request | None], tell: Tell, interrupt: Interrupt) -> Iterator[Request | None]:
         while not (interrupt.asked or self._trouble):
-            request = self._again.popleft() if self._again else next(source, None)
+            request = self._next(source)
             if request is None:
                 yield None
                 continue
@@ -118,95 +134,134 @@ class Purchase:
             else:
                 yield admitted
 
+    def _next(self, source: Iterator[Request | None]) -> Request | None:
+        """While nothing is answered, what was lost waits behind what was not asked yet: it has one more try only."""
+        request = next(source, None) if self._silent or not self._again else None
+        return self._again.popleft() if request is None and self._again else request
+
     def _known(self, key: str, request: Request) -> Reply | None:
-        written = self._ledger.get(Kind.REPLY, key)
-        if written is not None:
-            return from_json(Reply, written)
-        cached = self._cache.get(request) if self._cache else None
-        if cached:
-            self._ledger.append(Kind.REPLY, [(key, to_json(cached))], round=self._number)
-        return cached
+        written = self._trail.written(key)
+        if written or (cached := self._trail.cached(request)) is None:
+            return written
+        self._count_open_try(key, request)
+        return self._trail.end(key, request, cached)
+
+    def _count_open_try(self, key: str, request: Request) -> None:
+        """A try of an earlier session that nobody will ask again may have been billed."""
+        tried = self._trail.open_try(key)
+        if tried:
+            charge = replace(tried[1], estimated=True)
+            self._account.settle(key, charge)
+            reply = self._no_reply(request, ReplyOutcome.LOST, "answered from the cache instead")
+            self._trail.close(key, replace(reply, charge=charge))
 
     def _admit(self, key: str, request: Request) -> Request | Reply | Wait:
         """The request as it may be sent, held to a shorter reply where the budget bears no more.
 
-        What an earlier session has sent goes out again as it was, so that the teacher knows it.
+        What was sent before and is still open goes out again as it was, so that the teacher knows it. A
+        reply that was cut short is asked for in full.
         """
-        tries = self._tries_of(key)
-        if tries.count(ReplyOutcome.LOST) >= MOST_TRIES:
+        tries = self._trail.tries(key)
+        if max(tries.count(ReplyOutcome.LOST), self._losses[key]) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
-            return self._write(key, request, self._no_reply(request, ReplyOutcome.FAILED, reason))
-        name = f"{key}#{len(tries)}"
-        earlier = self._ledger.get(Kind.REQUEST, name)
-        sent = from_json(Request, earlier["request"]) if earlier else request
-        worst = self._worst(sent)
-        refused = self._account.admit(key, worst)
-        short = self._account.short_reply() if isinstance(refused, str) and not earlier else None
-        if short is not None and short < request.sampling.max_tokens:
-            sent = replace(request, sampling=replace(request.sampling, max_tokens=short))
-            worst = self._worst(sent)
-            refused = self._account.admit(key, worst)
+            return self._trail.end(key, request, self._no_reply(request, ReplyOutcome.FAILED, reason))
+        earlier = self._trail.open_try(key)
+        wanted = earlier[0] if earlier else request
+        bounded = bool(earlier) or ReplyOutcome.TRUNCATED in tries
+        sent, worst, refused = self._fitted(key, wanted, shorten=not bounded)
         if refused is Wait.WAIT:
             return refused
         if refused:
             self.refusal = f"budget reached: {refused}"
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
-            self._write_request(name, sent, worst)
-        self._sent[sent.key] = key, request, worst
+            self._trail.begin(key, sent, worst, repeatable=self._teacher.repeatable)
+        self._sent[sent.key] = _Sent(key, request, worst)
         return sent
 
-    def _write_request(self, name: str, sent: Request, worst: Charge) -> None:
-        event = {"request": to_json(sent), "reserved": to_json(worst), "repeatable": self._teacher.repeatable}
-        self._ledger.append(Kind.REQUEST, [(name, event)], round=self._number)
+    def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
+        """The request at the most that the budget bears of it, its reservation, and why it has none."""
+        worst = self._worst(request)
+        refused = self._account.admit(key, worst)
+        short = self._account.short_reply() if refused and shorten else None
+        if short is None or short >= request.sampling.max_tokens:
+            return request, worst, refused
+        request = replace(request, sampling=replace(request.sampling, max_tokens=short))
+        worst = self._worst(request)
+        return request, worst, self._account.admit(key, worst)
 
     def _receive(self, reply: Reply, tell: Tell) -> None:
-        key, request, worst = self._sent.pop(reply.request)
-        reply = replace(reply, request=request.key)
-        if reply.outcome is ReplyOutcome.LOST:
-            last = len(self._tries_of(key)) + 1 >= MOST_TRIES
-            billed = last or not self._teacher.repeatable
-            lost = replace(reply, charge=replace(worst, estimated=True) if billed else Charge())
-            self._account.settle(key, lost.charge)
-            self._close(key, lost)
-            self._again.append(request)
+        sent = self._sent.pop(reply.request)
+        reply = replace(reply, request=sent.request.key)
+        match reply.outcome:
+            case ReplyOutcome.LOST:
+                self._lose(sent, reply)
+            case ReplyOutcome.UNSENT:
+                self._account.settle(sent.key, Charge())
+                self._trail.close(sent.key, reply)
+            case ReplyOutcome.FAILED if reply.charge.calls:
+                self._fail(sent, reply)
+            case _:
+                self._take(sent, reply, tell)
+
+    def _lose(self, sent: _Sent, reply: Reply) -> None:
+        self._losses[sent.key] += 1
+        if self._teacher.repeatable and self._losses[sent.key] < MOST_TRIES:
+            self._account.hold(sent.key, sent.worst)
+        else:
+            charge = replace(sent.worst, estimated=True)
+            self._account.settle(sent.key, charge)
+            self._trail.close(sent.key, replace(reply, charge=charge))
+        self._again.append(sent.request)
+        self._miss(reply)
+
+    def _fail(self, sent: _Sent, reply: Reply) -> None:
+        if self._teacher.repeatable and self._losses[sent.key]:  # the try before may have been billed
+            reply = replace(reply, charge=replace(sent.worst, estimated=True))
+        self._account.settle(sent.key, reply.charge)
+        self._failed[sent.key] = sent.request, reply
+        self._miss(reply)
+
+    def _miss(self, reply: Reply) -> None:
+        self._silent += bool(reply.charge.calls)
+        if self._silent == GIVE_UP_AFTER:
+            why = f"{GIVE_UP_AFTER} requests in a row brought no answer: {reply.reason}"
+            self._trouble = TeacherError(f"{self._teacher.id}: {why}")
+
+    def _take(self, sent: _Sent, reply: Reply, tell: Tell) -> None:
+        self._silent = 0
+        self._count_rejected(reply)
+        self._account.settle(sent.key, reply.charge)
+        self._look_for_overrun(sent, reply)
+        if reply.outcome is ReplyOutcome.TRUNCATED and sent.worst.tokens_out < sent.request.sampling.max_tokens:
+            why = f"the budget bore no more than {sent.worst.tokens_out} tokens; it is asked for in full"
+            self._trail.close(sent.key, replace(reply, reason=why))
+            self._again.append(sent.request)
             return
-        self._account.settle(key, reply.charge)
-        if reply.outcome is ReplyOutcome.FAILED and reply.charge.calls:
-            self._failed[key] = request, reply
-            if len(self._failed) == GIVE_UP_AFTER:
-                why = f"{GIVE_UP_AFTER} requests in a row failed: {reply.reason}"
-                self._trouble = TeacherError(f"{self._teacher.id}: {why}")
-            return
-        cut = reply.outcome is ReplyOutcome.TRUNCATED and worst.tokens_out < request.sampling.max_tokens
-        if cut:
-            reply = replace(reply, reason=f"the budget bore no more than {worst.tokens_out} tokens")
-        self._write(key, request, reply, keep=not cut)
+        self._trail.end(sent.key, sent.request, reply)
         self._accept_failures(tell)
-        tell(request, reply)
+        tell(sent.request, reply)
+
+    def _count_rejected(self, reply: Reply) -> None:
+        """Each is final for its request, so that a run gets past it; where all are alike, it is something else."""
+        self._rejected = self._rejected + 1 if reply.outcome is ReplyOutcome.REJECTED else 0
+        if self._rejected == MOST_REJECTED:
+            why = f"{MOST_REJECTED} requests in a row were turned down: {reply.reason}"
+            self._trouble = TeacherError(f"{self._teacher.id}: {why}")
+
+    def _look_for_overrun(self, sent: _Sent, reply: Reply) -> None:
+        charge, worst = reply.charge, sent.worst
+        if not self._overrun and (charge.tokens_out > worst.tokens_out or charge.tokens_in > worst.tokens_in):
+            self._overrun = True
+            self._note(
+                f"{self._teacher.id} counts {charge.tokens_in} + {charge.tokens_out} tokens where at most "
+                f"{worst.tokens_in} + {worst.tokens_out} were reserved: caps may be passed by such replies"
+            )
 
     def _accept_failures(self, tell: Tell) -> None:
         failed, self._failed = self._failed, {}
         for key, (request, reply) in failed.items():
-            tell(request, self._write(key, request, reply))
-
-    def _write(self, key: str, request: Request, reply: Reply, *, keep: bool = True) -> Reply:
-        self._ledger.append(Kind.REPLY, [(key, to_json(reply))], round=self._number)
-        self._tries.pop(key, None)
-        if self._cache and keep:
-            self._cache.put(request, reply)
-        return reply
-
-    def _close(self, key: str, reply: Reply) -> None:
-        """Ends a try that left no reply to keep."""
-        tries = self._tries_of(key)
-        self._ledger.append(Kind.LOST, [(f"{key}#{len(tries)}", to_json(reply))], round=self._number)
-        tries.append(reply.outcome)
-
-    def _tries_of(self, key: str) -> list[ReplyOutcome]:
-        if key not in self._tries:
-            self._tries[key] = [reply.outcome for reply in lost_tries(self._ledger, key)]
-        return self._tries[key]
+            tell(request, self._trail.end(key, request, reply))
 
     def _worst(self, request: Request) -> Charge:
         tokens_in, tokens_out, money = self._teacher.worst_case(request)
@@ -221,40 +276,3 @@ class Purchase:
             teacher=self._teacher.id,
             reason=reason,
         )
-
-
-def lost_tries(ledger: Ledger, key: str) -> Iterator[Reply]:
-    """What became of the tries of a request that left no reply, in order."""
-    number = 0
-    while (payload := ledger.get(Kind.LOST, f"{key}#{number}")) is not None:
-        yield from_json(Reply, payload)
-        number += 1
-
-
-def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: int) -> int:
-    """Counts the requests that an earlier session sent and got no word of; gives how many there are.
-
-    Where asking again costs nothing more, then as now, they stay reserved until they are asked again;
-    elsewhere they are lost.
-    """
-    left = 0
-    for event in ledger.events(Kind.REQUEST):
-        key = event.key.partition("#")[0]
-        if ledger.has(Kind.REPLY, key) or ledger.has(Kind.LOST, event.key):
-            continue
-        left += 1
-        reserved = from_json(Charge, event.payload["reserved"])
-        if teacher.repeatable and event.payload.get("repeatable"):
-            account.hold(key, reserved)
-            continue
-        lost = Reply(
-            request=from_json(Request, event.payload["request"]).key,
-            text="",
-            outcome=ReplyOutcome.LOST,
-            charge=replace(reserved, estimated=True),
-            teacher=teacher.id,
-            reason="sent by a session that ended before the reply",
-        )
-        ledger.append(Kind.LOST, [(event.key, to_json(lost))], round=number)
-        account.spent = account.spent + lost.charge
-    return left

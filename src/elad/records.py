@@ -40,6 +40,10 @@ class ReplyOutcome(StrEnum):
     """Never sent: the budget would not bear its worst case."""
     LOST = "lost"
     """Sent, and nobody knows whether it was answered and billed."""
+    REJECTED = "rejected"
+    """The endpoint turned this one request down, unbilled, and would again: too long for it, not allowed."""
+    UNSENT = "unsent"
+    """Put off by a busy or an absent endpoint until the user stopped the run; not billed."""
 
 
 class Purpose(StrEnum):

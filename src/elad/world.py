@@ -17,9 +17,10 @@ from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
-from elad.purchase import Purchase, settle_earlier
+from elad.purchase import Purchase
 from elad.records import Problem, digest, to_json
 from elad.tasks.reading import read, refuse_overlap
 
@@ -118,8 +119,8 @@ class World:
 
     def purchase(self, number: int) -> Purchase:
         """A counter for the requests of one round."""
-        stopping = self.progress.note
-        return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, stopping=stopping)
+        note = self.progress.note
+        return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, note=note)
 
     def known(self, kind: Kind, key: str, number: int) -> Any | None:
         """The payload of an event of this run, or of the run that it recalls; None where there is neither."""
@@ -229,6 +230,7 @@ def _account(experiment: Experiment, ledger: Ledger, teacher: Teacher, progress:
         spent=ledger.spent(),
         elapsed=lambda: before + time.monotonic() - began,
         warn=progress.note,
+        lengths=reply_lengths(ledger),
     )
     left = settle_earlier(ledger, account, teacher, -1)
     if left:

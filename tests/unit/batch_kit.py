@@ -11,7 +11,8 @@ from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Ledger
 from elad.ledger.prices import Price
-from elad.purchase import Purchase, settle_earlier
+from elad.ledger.trail import settle_earlier
+from elad.purchase import Purchase
 from elad.records import Message, Problem, Purpose, Reply, Request, Sampling, digest
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.endpoint import Endpoint, Link

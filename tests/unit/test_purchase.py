@@ -12,7 +12,9 @@ from elad.ledger.account import Account, Wait
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
 from elad.ledger.events import Kind, Ledger
-from elad.purchase import GIVE_UP_AFTER, MOST_TRIES, Purchase, settle_earlier
+from elad.ledger.reconcile import reconcile
+from elad.ledger.trail import reply_lengths, settle_earlier
+from elad.purchase import GIVE_UP_AFTER, MOST_REJECTED, MOST_TRIES, Purchase
 from elad.records import Charge, Message, Problem, Purpose, Reply, ReplyOutcome, Request, Sampling
 
 ASKED_IN, MOST_OUT = 10, 50
@@ -42,7 +44,10 @@ class Scripted:
         scope: str | None = None,
     ) -> None:
         self.sent: list[int] = []
-        self.most_reserved = 0
+        self.asked: list[int] = []
+        """The longest reply that was allowed, by request sent."""
+        self.flying: list[int] = []
+        """How many were in flight at each reply."""
         self.repeatable = repeatable
         self.scope = scope
         self._outcome = outcome
@@ -62,6 +67,7 @@ class Scripted:
                 flying.append(drawn)
             if not flying:
                 return
+            self.flying.append(len(flying))
             yield self._reply(flying.pop(0))
 
     def close(self) -> None:
@@ -71,7 +77,10 @@ class Scripted:
         n = int(request.messages[0].content)
         outcome = self._outcome(n, self.sent.count(n))
         self.sent.append(n)
-        if outcome in (ReplyOutcome.LOST, ReplyOutcome.FAILED):
+        self.asked.append(request.sampling.max_tokens)
+        if outcome is ReplyOutcome.UNSENT:
+            return Reply(request=request.key, text="", outcome=outcome, charge=Charge(), teacher=self.id)
+        if outcome in (ReplyOutcome.LOST, ReplyOutcome.FAILED, ReplyOutcome.REJECTED):
             return Reply(request=request.key, text="", outcome=outcome, charge=Charge(calls=1), teacher=self.id)
         wanted = self._length(n)
         out = min(wanted, request.sampling.max_tokens)
@@ -81,14 +90,25 @@ class Scripted:
 
 
 def buy(
-    folder: Path, teacher: Scripted, count: int, budget: Budget | None = None, cache: Cache | None = None
+    folder: Path,
+    teacher: Scripted,
+    count: int,
+    budget: Budget | None = None,
+    cache: Cache | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> dict[int, Reply]:
     """What was told of each request, in a session of its own."""
     told: dict[int, Reply] = {}
     with Ledger(folder, write=True) as ledger:
-        account = Account(budget or Budget(), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
+        account = Account(
+            budget or Budget(),
+            spent=ledger.spent(),
+            elapsed=lambda: 0.0,
+            warn=lambda _: None,
+            lengths=reply_lengths(ledger),
+        )
         settle_earlier(ledger, account, teacher, 0)
-        purchase = Purchase(teacher, ledger, account, cache, number=1)
+        purchase = Purchase(teacher, ledger, account, cache, number=1, note=note)
 
         def tell(request: Request, reply: Reply) -> None:
             assert reply.request == request.key
@@ -134,15 +154,32 @@ def test_a_tight_cap_buys_nearly_all_it_can(tmp_path: Path) -> None:
     assert refused == {"budget reached: money: 1.0 USD"}
 
 
-def test_a_reply_cut_by_the_budget_says_so_and_is_not_kept_for_others(tmp_path: Path) -> None:
+def test_a_reply_cut_by_the_budget_is_asked_for_in_full_where_the_cap_bears_it(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", "s")
-    teacher = Scripted(length=lambda n: 7 if n < 30 else 40, window=1)
-    told = buy(tmp_path / "run", teacher, 31, Budget(tokens_out=30 * 7 + 10), cache)
-    assert told[30].outcome is ReplyOutcome.TRUNCATED
-    assert told[30].reason == "the budget bore no more than 9 tokens"
+    lengths = {30: 40, 31: 40}
+    teacher = Scripted(length=lambda n: lengths.get(n, 7), window=1)
+    told = buy(tmp_path / "run", teacher, 32, Budget(tokens_out=30 * 7 + 9), cache)
+    assert teacher.asked[-1] == 9
+    assert told[30].outcome is told[31].outcome is ReplyOutcome.BUDGET
     assert cache.get(request(29)) is not None
     assert cache.get(request(30)) is None
+    larger = buy(tmp_path / "run", teacher, 32, Budget(tokens_out=30 * 7 + 9 + 100), cache)
+    assert larger[30].outcome is larger[31].outcome is ReplyOutcome.OK
+    assert spent(tmp_path / "run").tokens_out == 30 * 7 + 9 + 80
     cache.close()
+
+
+def test_near_the_cap_requests_still_go_side_by_side(tmp_path: Path) -> None:
+    teacher = Scripted(window=8)
+    buy(tmp_path, teacher, 60, Budget(tokens_out=40 * 7 + 30))  # from the 27th on, no reply of fifty tokens fits
+    assert min(teacher.flying[27:36]) >= 4
+
+
+def test_a_resumed_run_knows_how_long_replies_are(tmp_path: Path) -> None:
+    cap = Budget(money=1.0)
+    buy(tmp_path, Scripted(), 95, cap)
+    told = buy(tmp_path, Scripted(), 200, cap)
+    assert sum(reply.outcome is ReplyOutcome.OK for reply in told.values()) >= 98
 
 
 def test_what_was_bought_is_not_bought_again(tmp_path: Path) -> None:
@@ -192,6 +229,55 @@ def test_where_a_repeated_request_is_free_a_loss_costs_nothing(tmp_path: Path) -
     assert spent(tmp_path).money == pytest.approx(0.010)
 
 
+def test_where_the_second_try_fails_too_the_first_is_counted(tmp_path: Path) -> None:
+    outcomes = {0: [ReplyOutcome.LOST, ReplyOutcome.FAILED], 1: [ReplyOutcome.LOST, ReplyOutcome.LOST]}
+    teacher = Scripted(lambda n, tried: outcomes.get(n, [ReplyOutcome.OK])[tried], repeatable=True)
+    told = buy(tmp_path, teacher, 3)
+    assert (told[0].outcome, told[1].outcome, told[2].outcome) == (
+        ReplyOutcome.FAILED,
+        ReplyOutcome.FAILED,
+        ReplyOutcome.OK,
+    )
+    assert spent(tmp_path).money == pytest.approx(2 * 0.060 + 0.010)
+
+
+def test_a_free_second_try_is_the_same_request(tmp_path: Path) -> None:
+    """A shorter one would be another request to the teacher, and billed anew."""
+    lost = {24}
+    teacher = Scripted(
+        lambda n, tried: ReplyOutcome.LOST if n in lost and not tried else ReplyOutcome.OK, window=1, repeatable=True
+    )
+    buy(tmp_path, teacher, 25, Budget(tokens_out=24 * 7 + MOST_OUT))
+    assert [length for n, length in zip(teacher.sent, teacher.asked, strict=True) if n == 24] == [MOST_OUT] * 2
+
+
+def test_a_try_of_a_killed_session_counts_where_the_cache_answers_instead(tmp_path: Path) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    cache = Cache(tmp_path / "cache", "s")
+    with pytest.raises(MemoryError):
+        buy(tmp_path / "a", Killed(repeatable=True), 1, cache=cache)
+    buy(tmp_path / "b", Scripted(repeatable=True), 1, cache=cache)
+    told = buy(tmp_path / "a", Scripted(repeatable=True), 1, Budget(money=0.060001), cache)
+    assert (told[0].cached, spent(tmp_path / "a").money) == (True, pytest.approx(0.060))
+    with Ledger(tmp_path / "a", write=False) as ledger:
+        assert reconcile(ledger).problems == ()
+        assert reconcile(ledger).open == ()
+    cache.close()
+
+
+def test_a_cache_that_fails_is_told_and_done_without(tmp_path: Path) -> None:
+    said: list[str] = []
+    cache = Cache(tmp_path / "cache", "s")
+    cache.close()  # every use of it fails now
+    told = buy(tmp_path / "run", Scripted(), 3, cache=cache, note=said.append)
+    assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+    assert len(said) == 1
+    assert "cache of replies is not used any more" in said[0]
+
+
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Path, repeatable: bool) -> None:
     class Killed(Scripted):
@@ -238,6 +324,53 @@ def test_failures_in_a_row_end_the_session_and_are_asked_again(tmp_path: Path) -
     teacher = Scripted()
     told = buy(tmp_path, teacher, GIVE_UP_AFTER + 3)
     assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+
+
+def test_losses_in_a_row_end_the_session_and_are_asked_again(tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="in a row"):
+        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.LOST), 40)
+    assert spent(tmp_path).calls <= GIVE_UP_AFTER + 3  # a window of four
+    teacher = Scripted()
+    told = buy(tmp_path, teacher, 40)
+    assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+    assert sorted(teacher.sent) == list(range(40))
+
+
+def test_requests_that_are_turned_down_one_by_one_end_nothing(tmp_path: Path) -> None:
+    count = MOST_REJECTED - 1
+    told = buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), count)
+    assert [told[n].outcome for n in range(count)] == [ReplyOutcome.REJECTED] * count
+    again = Scripted()
+    assert buy(tmp_path, again, count) == told
+    assert again.sent == []
+
+
+def test_an_endpoint_that_turns_everything_down_ends_the_session(tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="turned down"):
+        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), 2 * MOST_REJECTED)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) < 2 * MOST_REJECTED
+
+
+def test_what_was_not_sent_when_the_user_stopped_is_sent_later(tmp_path: Path) -> None:
+    assert buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.UNSENT), 3) == {}
+    assert spent(tmp_path) == Charge()
+    told = buy(tmp_path, Scripted(), 3)
+    assert all(reply.outcome is ReplyOutcome.OK for reply in told.values())
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
+
+
+def test_usage_above_the_reservation_is_told_once(tmp_path: Path) -> None:
+    class Greedy(Scripted):
+        def worst_case(self, request: Request) -> tuple[int, int, float]:
+            return 2, request.sampling.max_tokens, 0.0
+
+    said: list[str] = []
+    buy(tmp_path, Greedy(), 5, note=said.append)
+    assert said == [
+        "scripted counts 3 + 7 tokens where at most 2 + 50 were reserved: caps may be passed by such replies"
+    ]
 
 
 def test_what_the_endpoint_as_a_whole_failed_costs_nothing_and_is_asked_again(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from elad.errors import TeacherError
 from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
-from elad.purchase import Purchase, settle_earlier
+from elad.ledger.trail import settle_earlier
+from elad.purchase import Purchase
 from elad.records import Charge, Reply, ReplyOutcome, Request, to_json
 from elad.teachers import batch_api
 from elad.testing import BatchPlan, ChaosTeacher
@@ -141,7 +142,7 @@ def test_ctrl_c_leaves_the_batch_at_the_endpoint(tmp_path: Path) -> None:
     with ChaosTeacher() as server:
         with opened(server, sleep) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
             account = Account(Budget(), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
-            purchase = Purchase(teacher, ledger, account, number=1, stopping=said.append)
+            purchase = Purchase(teacher, ledger, account, number=1, note=said.append)
             with pytest.raises(KeyboardInterrupt):
                 purchase.pay(iter([request(n) for n in range(3)]), lambda *_: None)
         assert len(slept) == 15

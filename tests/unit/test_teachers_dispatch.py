@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import TeacherError
+from elad.teachers import dispatch
 from elad.teachers.dispatch import Later, in_flight
 
 
@@ -167,3 +168,32 @@ def test_a_hold_is_waited_for_with_nothing_under_way() -> None:
             return super().room(running) if self.looks >= 3 else 0
 
     assert list(in_flight(lambda n: n, [1, 2], Held(1))) == [1, 2]
+
+
+def test_what_is_put_off_behind_waits_until_the_source_gives_nothing_more() -> None:
+    order: list[int] = []
+
+    def work(n: int) -> int | Later:
+        order.append(n)
+        return Later(behind=True) if n == 0 and order.count(0) == 1 else n
+
+    assert sorted(in_flight(work, range(4), Room(1))) == [0, 1, 2, 3]
+    assert order == [0, 1, 2, 3, 0]
+
+
+def test_when_the_user_stops_what_is_put_off_is_worked_although_the_pace_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held(Room):
+        def room(self, running: int) -> int:
+            return 0 if self.hold_seconds else super().room(running)
+
+    def work(n: int) -> int | Later:
+        if stopped:
+            return -n
+        stopped.append(True)
+        pace.hold_seconds = 3600.0
+        return Later(behind=True)
+
+    stopped: list[bool] = []
+    pace = Held(1)
+    monkeypatch.setattr(dispatch, "stopping", lambda: bool(stopped))
+    assert list(in_flight(work, [5], pace)) == [-5]

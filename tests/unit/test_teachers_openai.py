@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import tiny_model
@@ -15,7 +16,7 @@ from transformers import AutoTokenizer
 from elad.errors import ConfigError, TeacherError
 from elad.ledger.prices import Price
 from elad.records import Message, Problem, Purpose, Reply, ReplyOutcome, Request, Sampling
-from elad.teachers import call
+from elad.teachers import call, pace
 from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI
 
@@ -50,7 +51,7 @@ def failure(status: int, message: str, **headers: str) -> Answer:
 class ChatServer:
     """A scripted server: `script` maps the n-th request's body to an answer; it keeps what it was asked."""
 
-    def __init__(self, script: Callable[[int, dict[str, Any]], Answer]) -> None:
+    def __init__(self, script: Callable[[int, dict[str, Any]], Answer], port: int = 0) -> None:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._script = script
@@ -78,12 +79,13 @@ class ChatServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
+        """May be called twice."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -172,14 +174,19 @@ def test_a_passing_failure_is_tried_again(serve: Callable[..., ChatServer], answ
 
 
 @pytest.mark.parametrize(
-    ("answer", "sent"), [(failure(500, "oops"), 3), (failure(400, "bad"), 1), (failure(413, "no"), 1)]
+    ("answer", "sent", "outcome"),
+    [
+        (failure(500, "oops"), 3, ReplyOutcome.FAILED),
+        (failure(400, "bad"), 1, ReplyOutcome.REJECTED),
+        (failure(413, "no"), 1, ReplyOutcome.REJECTED),
+    ],
 )
 def test_a_lasting_failure_of_one_request_is_a_reply(
-    serve: Callable[..., ChatServer], answer: Answer, sent: int
+    serve: Callable[..., ChatServer], answer: Answer, sent: int, outcome: ReplyOutcome
 ) -> None:
     endpoint = serve(answer)
     (reply,) = ask(endpoint, price=PRICE)
-    assert (reply.outcome, reply.text, len(endpoint.asked)) == (ReplyOutcome.FAILED, "", sent)
+    assert (reply.outcome, reply.text, len(endpoint.asked)) == (outcome, "", sent)
     assert str(answer[0]) in reply.reason
     assert (reply.charge.calls, reply.charge.tokens_in, reply.charge.money) == (1, 0, 0.0)
 
@@ -215,7 +222,7 @@ def test_a_reasoning_model_is_asked_in_its_own_terms(serve: Callable[..., ChatSe
 def test_a_400_that_stays_after_the_concession_is_a_failure(serve: Callable[..., ChatServer]) -> None:
     endpoint = serve(failure(400, "json_schema and temperature and the moon are wrong"))
     (reply,) = ask(endpoint, request(schema=SCHEMA))
-    assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.FAILED, 2)
+    assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.REJECTED, 2)
 
 
 def test_a_closed_port_is_a_teacher_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +265,65 @@ def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., C
     (reply,) = ask(serve(completion("The ans", "length")), price=PRICE)
     assert (reply.outcome, reply.text, reply.charge.tokens_out) == (ReplyOutcome.TRUNCATED, "The ans", 10)
     assert reply.charge.money > 0
+
+
+def test_a_gateway_that_gave_up_waiting_may_have_been_billed(serve: Callable[..., ChatServer]) -> None:
+    for status in (408, 504, 524):
+        endpoint = serve(failure(status, "upstream timed out"))
+        (reply,) = ask(endpoint)
+        assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.LOST, 1)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_request_that_is_turned_down_is_no_sign_of_an_outage(serve: Callable[..., ChatServer], status: int) -> None:
+    replies = ask(serve(failure(status, "too long")), *(request(f"{n}?") for n in range(20)))
+    assert {reply.outcome for reply in replies} == {ReplyOutcome.REJECTED}
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PAUSE_AFTER", 1000)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_endpoint_that_has_answered_before_is_waited_for(serve: Callable[..., ChatServer]) -> None:
+    endpoint = serve(script=lambda n, _: failure(500, "restarting") if 1 <= n < 15 else completion(str(n)))
+    replies = ask(endpoint, *(request(f"{n}?") for n in range(4)), concurrency=1)
+    assert [reply.outcome for reply in replies] == [ReplyOutcome.OK] * 4
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_request_that_fails_where_others_are_answered_fails(serve: Callable[..., ChatServer]) -> None:
+    bad = {"role": "user", "content": "bad?"}
+    endpoint = serve(script=lambda _, body: failure(500, "no") if bad in body["messages"] else completion())
+    replies = ask(endpoint, request("good?"), request("bad?"), request("good too?"), concurrency=1)
+    assert [reply.outcome for reply in replies] == [ReplyOutcome.OK, ReplyOutcome.OK, ReplyOutcome.FAILED]
+    assert sum(bad in body["messages"] for body in endpoint.asked) == 6
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_server_that_restarts_is_waited_for(
+    serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port refuses connections until something listens there again."""
+    first = serve(completion("1"))
+    with opened(first, concurrency=1) as teacher:
+        assert [reply.text for reply in teacher.ask([request("1?")])] == ["1"]
+        first.close()
+        refused: list[None] = []
+        failed = teacher.pace.failed
+
+        def noted() -> None:
+            failed()
+            refused.append(None)
+            if len(refused) == 3:
+                second.append(ChatServer(lambda n, _: completion("2"), port=urlsplit(first.base_url).port or 0))
+
+        second: list[ChatServer] = []
+        monkeypatch.setattr(teacher.pace, "failed", noted)
+        assert [reply.text for reply in teacher.ask([request("2?")])] == ["2"]
+        assert len(refused) == 3
+    second[0].close()
 
 
 def test_without_usage_the_worst_case_is_charged(serve: Callable[..., ChatServer]) -> None:

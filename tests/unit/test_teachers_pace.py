@@ -69,7 +69,9 @@ def test_one_burst_of_refusals_shrinks_once() -> None:
     assert pace.room(0) == 32
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("1.5", 1.5), ("900", 60.0), ("Wed, 21 Oct", 0.0)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("2", 2.0), ("1.5", 1.5), ("900", 900.0), ("999999", 3600.0), ("Wed, 21 Oct", 0.0)]
+)
 def test_retry_after_is_obeyed_within_bounds(header: str, seconds: float) -> None:
     clock = Clock()
     pace = Pace(8, clock)
@@ -123,12 +125,48 @@ def test_an_endpoint_that_only_fails_is_paused() -> None:
 def test_refusals_and_nothing_else_for_ten_minutes_is_stuck() -> None:
     clock = Clock()
     pace = Pace(8, clock)
-    clock.now += 700
+    pace.answered({})
+    clock.now += 1200  # of training, when nothing is asked
+    pace.refused({}, clock.now)
     assert pace.stuck_seconds is None
+    clock.now += 700
     pace.refused({}, clock.now)
     assert pace.stuck_seconds == pytest.approx(700)
     pace.answered({})
     assert pace.stuck_seconds is None
+
+
+def test_a_pause_that_was_asked_for_is_not_stuck() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    pace.refused({"retry-after": "1800"}, clock.now)
+    clock.now += 1801
+    pace.refused({"retry-after": "1800"}, clock.now)
+    assert pace.stuck_seconds is None
+
+
+def test_a_failure_may_pass_where_the_endpoint_has_answered_before_and_not_for_ever() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    assert not pace.passing()  # never heard of: most likely a wrong address
+    pace.answered({})
+    clock.now += 3600
+    assert pace.passing()
+    pace.failed()
+    clock.now += 599
+    assert pace.passing(since=clock.now - 500)
+    clock.now += 2
+    assert not pace.passing()
+    pace.answered({})
+    assert pace.passing()
+    assert not pace.passing(since=clock.now - 500)  # others were answered meanwhile
+
+
+def test_a_limit_on_tokens_holds_until_its_reset() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    pace.answered({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"})
+    assert pace.hold_seconds == pytest.approx(360)
 
 
 @given(st.floats(0, 3000), st.sampled_from(["", "s"]))

@@ -12,9 +12,10 @@ from elad.kinds import build
 from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Ledger
+from elad.ledger.trail import settle_earlier
 from elad.progress import Advance, Progress
 from elad.protocols import Prompt, Revising, Task, Teacher, Told
-from elad.purchase import Purchase, settle_earlier
+from elad.purchase import Purchase
 from elad.records import Candidate, Purpose, Revision, RevisionOutcome
 from elad.revision.case import Asking, Case, Draft
 from elad.revision.driving import drive

@@ -1,7 +1,7 @@
 """What a campaign may still spend, request by request: reserved before sending, settled by the reply."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 from math import ceil
@@ -27,8 +27,8 @@ class Account:
     """Spent, plus the worst case of everything in flight, never exceeds a cap.
 
     A request is admitted at its worst case: every byte of the prompt a token, the reply as long as it
-    may be. Where that no longer fits and nothing is in flight, it may be admitted for a shorter reply
-    (`short_reply`), which the teacher is then held to: so the cap holds and is still nearly used up.
+    may be. Where that does not fit, it may be admitted for a shorter reply (`short_reply`), which the
+    teacher is then held to: so the cap holds and is still nearly used up.
     """
 
     def __init__(
@@ -38,8 +38,12 @@ class Account:
         spent: Charge,
         elapsed: Callable[[], float],
         warn: Callable[[str], None],
+        lengths: Iterable[int] = (),
     ) -> None:
-        """`elapsed` gives the working seconds of the run so far; `warn` is told as 50, 80, 95 % are reached."""
+        """`elapsed` gives the working seconds of the run so far; `warn` is told as 50, 80, 95 % are reached.
+
+        `lengths` are those of the replies so far, in tokens.
+        """
         self.spent = spent
         self._budget = budget
         self._elapsed = elapsed
@@ -49,12 +53,13 @@ class Account:
         """The sum of what is reserved; kept, because there may be hundreds."""
         self._asleep: set[str] = set()
         """Those of the reserved ones that are not in flight in this session."""
-        self._lengths: deque[int] = deque(maxlen=_MOST_SEEN)
+        self._lengths: deque[int] = deque(lengths, maxlen=_MOST_SEEN)
         self._warned = dict.fromkeys(budget.shares(spent, elapsed()), 0.0)
         self._look(silently=True)
 
     def hold(self, key: str, worst: Charge) -> None:
-        """Counts a request of an earlier session whose reply may still come when it is asked again."""
+        """Counts a request that is not in flight, and whose reply may still come when it is asked again."""
+        self._release(key)
         self._reserve(key, worst)
         self._asleep.add(key)
 

@@ -39,7 +39,7 @@ class Kind(StrEnum):
     """Sent to the teacher, with what is reserved for it; appended before it is sent."""
     REPLY = "reply"
     LOST = "lost"
-    """A try of a request that left no reply: lost under way, or failed with the endpoint as a whole."""
+    """A try that left no reply to keep: lost, cut short by the budget, or failed with the endpoint as a whole."""
     CONTINUATION = "continuation"
     """The student went on from a repaired step."""
     REVISION = "revision"

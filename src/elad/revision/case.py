@@ -32,6 +32,7 @@ _MOST_STEPS = 12
 _ENDS = {
     ReplyOutcome.BUDGET: RevisionOutcome.BUDGET,
     ReplyOutcome.FAILED: RevisionOutcome.FAILED,
+    ReplyOutcome.REJECTED: RevisionOutcome.FAILED,
     ReplyOutcome.REFUSED: RevisionOutcome.FAILED,
 }
 """Replies that end a revision at once. Of a cut-off one, what is complete is read."""

@@ -151,7 +151,10 @@ class BatchTeacher:
             elif refusal := results.refused.get(key):
                 named = self._endpoint.concede(refusal.reason) if refusal.status == 400 else frozenset[Concession]()
                 if named <= drawn.without:
-                    bad.append(self._failed(drawn, refusal.reason))
+                    final = 400 <= refusal.status < 500
+                    bad.append(
+                        self._failed(drawn, refusal.reason, ReplyOutcome.REJECTED if final else ReplyOutcome.FAILED)
+                    )
                 else:
                     held.append(drawn.request)
             elif posted.spoilt and key not in results.unstarted:
@@ -160,8 +163,8 @@ class BatchTeacher:
                 bad.append(self._unstarted(drawn, results.unstarted.get(key, "in none of the batch's results")))
         return _spread(good, bad)
 
-    def _failed(self, drawn: _Drawn, reason: str) -> Reply:
-        return unanswered(self._endpoint, drawn.request, ReplyOutcome.FAILED, reason, Charge(calls=1))
+    def _failed(self, drawn: _Drawn, reason: str, outcome: ReplyOutcome = ReplyOutcome.FAILED) -> Reply:
+        return unanswered(self._endpoint, drawn.request, outcome, reason, Charge(calls=1))
 
     def _unreadable(self, drawn: _Drawn, reason: str) -> Reply:
         """A failure that has most likely been billed."""

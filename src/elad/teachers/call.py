@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from random import Random
@@ -18,6 +19,7 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
+from elad.interrupt import stopping
 from elad.records import Charge, Reply, ReplyOutcome, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
 from elad.teachers.completion import Completion, read
@@ -34,6 +36,8 @@ FIRST_WAIT_SECONDS = 0.5
 MOST_WAIT_SECONDS = 60.0
 _MOST_BODY_BYTES = 4 * 1024 * 1024
 _MOST_ERROR_BYTES = 256 * 1024
+_MAYBE_BILLED = frozenset({408, 504, 524})
+"""A gateway gave up waiting; behind it the reply may have been written all the same."""
 
 
 class Call:
@@ -56,10 +60,12 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
+        if stopping():
+            return self._not_sent()
         try:
             completion = retrying(self._attempt)
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, TimeoutError) as error:
-            return self._trouble(error) or self._busy(error) or self._unanswered(error)
+            return self._put_off(error) or self._trouble(error) or self._unanswered(error)
         return answered(self._endpoint, self._request, completion, time.monotonic() - self._started)
 
     def _attempt(self) -> Completion:
@@ -106,22 +112,40 @@ class Call:
             return None
         return TeacherError(f"{self._endpoint.where}: {self._endpoint.clean(what)}")
 
-    def _busy(self, error: Exception) -> Later | None:
-        if not _limited(error):
-            return None
-        self._endpoint.pace.refused(error.response.headers, self._started)
-        return Later()
+    def _put_off(self, error: Exception) -> Later | Reply | None:
+        """For an endpoint that is busy, or that has answered before and is out of order now: it may be back in minutes.
+
+        Where others were answered since this request first failed, it is the request that fails.
+        """
+        pace = self._endpoint.pace
+        if _limited(error) and not concerns_account(error):
+            pace.refused(error.response.headers, self._started)
+            later = None if pace.stuck_seconds else Later()
+        elif unsent(error) or _broken(error):
+            since = self._endpoint.failing_since(self._request)
+            later = Later(behind=True) if pace.passing(math.inf if unsent(error) else since) else None
+            if later:
+                pace.failed()
+        else:
+            later = None
+        return self._not_sent() if later and stopping() else later
+
+    def _not_sent(self) -> Reply:
+        reason = "put off by the endpoint until the run was stopped"
+        return unanswered(self._endpoint, self._request, ReplyOutcome.UNSENT, reason, Charge())
 
     def _unanswered(self, error: Exception) -> Reply:
         """A failure that the endpoint told, at no charge; or a reply that is lost, and may have been billed."""
         told = error if isinstance(error, openai.APIStatusError) and not self._received else None
-        broken = isinstance(error, (openai.OpenAIError, httpx2.HTTPError, TimeoutError))
-        lost = self._received or (told is None and broken)
-        if told is not None and told.status_code < 500:
+        silent = told is None and isinstance(error, (openai.OpenAIError, httpx2.HTTPError, TimeoutError))
+        if self._received or silent or (told and told.status_code in _MAYBE_BILLED):
+            outcome = ReplyOutcome.LOST
+        else:
+            outcome = ReplyOutcome.REJECTED if told and told.status_code < 500 else ReplyOutcome.FAILED
+        if told and outcome is ReplyOutcome.REJECTED:
             self._endpoint.pace.answered(told.response.headers)
         else:
             self._endpoint.pace.failed()
-        outcome = ReplyOutcome.LOST if lost else ReplyOutcome.FAILED
         charge = Charge(calls=1, seconds=time.monotonic() - self._started)
         return unanswered(self._endpoint, self._request, outcome, str(error) or type(error).__name__, charge)
 
@@ -151,9 +175,14 @@ def concerns_account(error: openai.APIStatusError) -> bool:
 
 def _passes(error: BaseException) -> bool:
     """Whether a failure that cannot have been billed may be gone on the next attempt."""
-    if isinstance(error, openai.APIStatusError):
-        return not concerns_account(error) and (error.status_code in (408, 409) or error.status_code >= 500)
-    return isinstance(error, Exception) and unsent(error)
+    return isinstance(error, Exception) and (_broken(error) or unsent(error))
+
+
+def _broken(error: Exception) -> bool:
+    """Whether the endpoint told that it is not well, and that nothing was generated."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code in _MAYBE_BILLED:
+        return False
+    return error.status_code == 409 or error.status_code >= 500
 
 
 def unsent(error: Exception) -> bool:

@@ -3,13 +3,19 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from elad.errors import TeacherError
+from elad.interrupt import stopping
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+_SLICE_SECONDS = 0.5
+"""Of a pause: so soon it is seen that the user wants to stop."""
 
 
 class Paced(Protocol):
@@ -21,8 +27,15 @@ class Paced(Protocol):
     def hold_seconds(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
 class Later:
-    """What work returns that could not be done now: the item is worked again when there is room."""
+    """What work returns that could not be done now: the item is worked again when there is room.
+
+    It is worked again at once when the user stops, so that work can say what is to become of it.
+    """
+
+    behind: bool = False
+    """Not before the source gives nothing more: others may fare better."""
 
 
 def in_flight(work: Callable[[A], B | TeacherError | Later], source: Iterable[A | None], pace: Paced) -> Iterator[B]:
@@ -44,6 +57,7 @@ class _Flight(Generic[A, B]):
         self._source = iter(source)
         self._pace = pace
         self._again: deque[A] = deque()
+        self._behind: deque[A] = deque()
         self._ready: SimpleQueue[tuple[A, B | TeacherError | Later | BaseException]] = SimpleQueue()
         self._running = 0
         self._dry = False
@@ -53,16 +67,18 @@ class _Flight(Generic[A, B]):
     def results(self) -> Iterator[B]:
         while True:
             self._start_all()
-            if not self._running and (self._trouble or (self._dry and not self._again)):
+            if not self._running and (self._trouble or (self._dry and not self._again and not self._behind)):
                 break
             hold = self._pace.hold_seconds
             try:
-                item, result = self._ready.get(timeout=None if self._running and not hold else hold)
+                item, result = self._ready.get(
+                    timeout=None if self._running and not hold else min(hold, _SLICE_SECONDS)
+                )
             except Empty:
                 continue
             self._running -= 1
             if isinstance(result, Later):
-                self._again.append(item)
+                (self._behind if result.behind else self._again).append(item)
             elif isinstance(result, TeacherError):
                 self._trouble = self._trouble or result
             elif isinstance(result, BaseException):
@@ -74,9 +90,11 @@ class _Flight(Generic[A, B]):
             raise self._trouble
 
     def _start_all(self) -> None:
-        while not self._trouble and self._pace.room(self._running) > 0:
+        while not self._trouble and (stopping() or self._pace.room(self._running) > 0):
             item = self._again.popleft() if self._again else next(self._source, None)
             self._dry = item is None
+            if item is None and self._behind:
+                item = self._behind.popleft()
             if item is None:
                 return
             self._running += 1

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,12 +13,13 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
+from elad.errors import TeacherError
 from elad.ledger.prices import Price
 from elad.records import Purpose, Reply, Request, digest
 from elad.teachers.call import Call
 from elad.teachers.completion import Usage
 from elad.teachers.counting import TokenCounter, utf8_length
-from elad.teachers.dispatch import in_flight
+from elad.teachers.dispatch import Later, in_flight
 from elad.teachers.pace import Pace
 
 
@@ -71,6 +73,8 @@ class Endpoint:
         self._key = key
         self._conceded = link.conceded
         self._lock = threading.Lock()
+        self._failing: dict[str, float] = {}
+        """When a request that is under way failed first."""
         self.pace = Pace(link.concurrency)
         timeout = openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds))
         self._http = openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION, timeout=timeout)
@@ -136,9 +140,19 @@ class Endpoint:
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         stopped = threading.Event()
         try:
-            yield from in_flight(lambda request: Call(self, request, stopped).reply(), requests, self.pace)
+            yield from in_flight(lambda request: self._called(request, stopped), requests, self.pace)
         finally:
             stopped.set()
+
+    def _called(self, request: Request, stopped: threading.Event) -> Reply | TeacherError | Later:
+        result = Call(self, request, stopped).reply()
+        if not isinstance(result, Later):
+            self._failing.pop(request.key, None)
+        return result
+
+    def failing_since(self, request: Request) -> float:
+        """When the request failed first, by the monotonic clock; now, where it has not failed before."""
+        return self._failing.setdefault(request.key, time.monotonic())
 
     def close(self) -> None:
         self.client.close()

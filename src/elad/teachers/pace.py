@@ -4,6 +4,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 
 FIRST_WINDOW = 4.0
 _OVERSHOT = 0.5
@@ -16,10 +18,14 @@ _PROBE = 0.1
 """Share of the usual growth close below the window that was refused last."""
 _FIRST_HOLD_SECONDS = 0.05
 _MOST_HOLD_SECONDS = 60.0
-"""Also where the endpoint asks for more; it is asked again then."""
+_MOST_ASKED_SECONDS = 3600.0
+"""Where the endpoint asks for more, it is asked again then."""
+_COUNTED = ("requests", "tokens")
+"""What endpoints limit, by the names of their headers."""
 _PAUSE_AFTER = 3
 """Failures in a row that open the circuit."""
 _STUCK_SECONDS = 600.0
+"""So long refusals alone are borne, or failures of an endpoint that has answered before."""
 
 
 class Pace:
@@ -45,7 +51,9 @@ class Pace:
         """Shrinkings since the last answer."""
         self._failures = 0
         self._resume = -math.inf
-        self._answered = clock()
+        self._answered = -math.inf
+        self._trouble = math.inf
+        """When the first refusal or failure after the last answer came; later where the endpoint asked for a pause."""
 
     def room(self, running: int) -> int:
         """How many more requests may start now."""
@@ -62,37 +70,50 @@ class Pace:
     def stuck_seconds(self) -> float | None:
         """For how long nothing but refusals came, once that is too long to go on."""
         with self._lock:
-            waited = self._clock() - self._answered
+            waited = self._clock() - self._trouble
             return waited if self._refusals and waited > _STUCK_SECONDS else None
+
+    def passing(self, since: float = math.inf) -> bool:
+        """Whether failures may pass: the endpoint has answered before, nobody since `since`, and not for too long."""
+        with self._lock:
+            silent = -math.inf < self._answered < since
+            return silent and self._clock() - self._trouble <= _STUCK_SECONDS
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """A request was answered, well or badly."""
         with self._lock:
             self._answered = self._clock()
+            self._trouble = math.inf
             self._refusals = self._failures = 0
             self._calm += 1
             growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
             near = self._window >= _GRAZED * _GRAZED * self._refused_at
             self._window = min(self._window + growth * (_PROBE if near else 1.0), self._most)
-            if headers.get("x-ratelimit-remaining-requests") == "0":
-                self._hold(duration(headers.get("x-ratelimit-reset-requests", "")) or 0.0)
+            for kind in _COUNTED:
+                if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
+                    self._hold(duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0, _MOST_ASKED_SECONDS)
 
     def refused(self, headers: Mapping[str, str], started: float) -> None:
         """A request that was sent at clock time `started` got a 429."""
         with self._lock:
-            asked = duration(headers.get("retry-after", "")) or duration(headers.get("x-ratelimit-reset-requests", ""))
+            asked = asked_seconds(headers)
             if started >= self._shrunk:
                 self._shrink()
             doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
-            self._hold(asked if asked is not None else doubling if self._refusals > 1 else 0.0)
+            if asked is not None:
+                self._hold(asked, _MOST_ASKED_SECONDS)
+            elif self._refusals > 1:
+                self._hold(doubling)
+            self._trouble = min(self._trouble, self._clock()) if asked is None else max(self._resume, self._clock())
 
     def failed(self) -> None:
         """A request failed after all its retries."""
         with self._lock:
+            self._trouble = min(self._trouble, self._clock())
             self._failures += 1
             self._window = max(1.0, self._window * _OVERSHOT)
             if self._failures >= _PAUSE_AFTER:
-                self._hold(2.0 ** (self._failures - _PAUSE_AFTER))
+                self._hold(2.0 ** min(self._failures - _PAUSE_AFTER, 12))
 
     def _shrink(self) -> None:
         touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
@@ -102,8 +123,23 @@ class Pace:
         self._calm = 0
         self._refusals += 1
 
-    def _hold(self, seconds: float) -> None:
-        self._resume = max(self._resume, self._clock() + min(seconds, _MOST_HOLD_SECONDS))
+    def _hold(self, seconds: float, most: float = _MOST_HOLD_SECONDS) -> None:
+        self._resume = max(self._resume, self._clock() + min(seconds, most))
+
+
+def asked_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """How long an endpoint asks to be left alone: by `Retry-After`, seconds or a date, else by its limits; or None.
+
+    >>> asked_seconds({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 45.0)
+    15.0
+    """
+    told = headers.get("retry-after", "")
+    asked = duration(told)
+    if asked is None and told:
+        with suppress(ValueError):
+            asked = max(0.0, parsedate_to_datetime(told).timestamp() - now())
+    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in _COUNTED]
+    return asked if asked is not None else max((reset for reset in resets if reset is not None), default=None)
 
 
 def duration(text: str) -> float | None:
