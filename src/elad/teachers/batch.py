@@ -151,7 +151,7 @@ class BatchTeacher:
             elif refusal := results.refused.get(key):
                 named = self._endpoint.concede(refusal.reason) if refusal.status == 400 else frozenset[Concession]()
                 if named <= drawn.without:
-                    final = 400 <= refusal.status < 500
+                    final = 400 <= (refusal.status or 0) < 500
                     bad.append(
                         self._failed(drawn, refusal.reason, ReplyOutcome.REJECTED if final else ReplyOutcome.FAILED)
                     )
