@@ -112,8 +112,9 @@ class _ElaTrainer(Trainer):
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The loss divided by the target tokens of the whole step, not of the micro-batch."""
-        loss = step_loss(model, inputs, self.objective)
-        mean = loss.total / (loss.count if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
+        mean = step_loss(model, inputs, self.objective).total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -121,6 +122,11 @@ class _ElaTrainer(Trainer):
         model = cast("nn.Module", self.model)
         model.eval()
         total, count = 0.0, 0
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
+        self.model_accepts_loss_kwargs = True
+
         with torch.no_grad():
             for inputs in self.get_eval_dataloader():
                 loss = step_loss(model, self._prepare_inputs(inputs), self.objective)
