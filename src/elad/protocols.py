@@ -68,6 +68,7 @@ class Training:
     warm_start: bool = False
     """Go on from the last round's student instead of training the base on all that was bought."""
     validation_share: float = 0.1
+    """Of the bought rows: what early stopping stops by, and nothing is learnt from."""
     patience: int = 0
     """Stop after so many epochs without a lower validation loss; 0 trains to the end."""
 

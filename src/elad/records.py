@@ -322,6 +322,11 @@ class Example:
     source: str
     """`warmup`, or the outcome of the revision it comes from."""
 
+    @property
+    def bought(self) -> bool:
+        """Whether the teacher was paid for it; the warm-up rows were there before."""
+        return self.source != "warmup"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
