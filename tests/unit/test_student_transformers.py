@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_model
@@ -20,6 +21,7 @@ from elad.training.rows import Row, collate, encode_example, encode_prompt
 from elad.training.trainer import split, step_loss
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=12)
+GREEDY = Sampling(max_tokens=9)
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
 
 
@@ -32,8 +34,6 @@ def example(i: int) -> Example:
     return Example(problem_id=str(i), messages=messages, target=f"The answer is {2 * i}.", source="warmup")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(folder: Path) -> TransformersStudent:
     return Transformers(model=str(folder), dtype="float32", batch_size=3).open()
 
@@ -46,6 +46,8 @@ def opinionated(tmp_path: Path, **settings: Any) -> TransformersStudent:
     return tiny(folder)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.save(tmp_path_factory.mktemp("tiny"))
 
 
@@ -73,7 +75,44 @@ def test_greedy_is_bare_generate(student: TransformersStudent) -> None:
     ids = torch.tensor([encode_prompt(student.tokenizer, one)])
     bare = student.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9)
     text = student.tokenizer.decode(bare[0, ids.shape[1] :], skip_special_tokens=True)
-    assert student.generate([one], Sampling(max_tokens=9))[0].text == text
+    assert student.generate([one], GREEDY)[0].text == text
+
+
+OPINIONS: list[dict[str, Any]] = [
+    {"repetition_penalty": 1.5},
+    {"no_repeat_ngram_size": 2},
+    {"suppress_tokens": list(range(4, 200))},
+    {"bad_words_ids": [[token] for token in range(4, 200)]},
+    {"do_sample": True, "temperature": 0.1, "top_k": 2},
+]
+
+
+@pytest.mark.parametrize("opinion", OPINIONS, ids=lambda opinion: next(iter(opinion)))
+def test_what_the_folder_says_of_generation_does_not_bend_drafts(tmp_path: Path, opinion: dict[str, Any]) -> None:
+    student = opinionated(tmp_path, **opinion)
+    plain = tiny(tiny_model.save(tmp_path / "plain"))
+    prompts = [prompt(f"{i} + 4?", seed=i, prefix=f"{i} + 4 =") for i in range(6)]
+    assert student.generate(prompts, SAMPLING) == plain.generate(prompts, SAMPLING)
+    long = replace(GREEDY, max_tokens=40)
+    for one, made in zip(prompts, student.generate(prompts, long), strict=True):
+        ids = encode_prompt(student.tokenizer, one)
+        start = len(ids)
+        while len(ids) < start + made.tokens:
+            ids.append(int(student.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        assert made.text == student.tokenizer.decode(ids[start:], skip_special_tokens=True)
+
+
+def test_a_reply_ends_where_the_tokenizer_or_the_folder_says(tmp_path: Path) -> None:
+    one = prompt("3 + 4?")
+    student = tiny(tiny_model.save(tmp_path / "plain"))
+    ids = encode_prompt(student.tokenizer, one)
+    first = int(student.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+    eos = student.tokenizer.eos_token_id
+    for ends in ([eos, first], first):
+        ended = opinionated(tmp_path, eos_token_id=ends)
+        assert ended.generate([one, prompt("9")], GREEDY)[0] == Generation(text="", finished=True, tokens=1)
+        assert set(ended.model.generation_config.eos_token_id) == {eos, first}
+    assert student.generate([one], GREEDY)[0].tokens > 1
 
 
 def test_a_prompt_beyond_the_context_is_an_empty_unfinished_generation(student: TransformersStudent) -> None:
