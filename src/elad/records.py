@@ -25,6 +25,8 @@ class ParseOutcome(StrEnum):
     AMBIGUOUS = "ambiguous"
     TRUNCATED = "truncated"
     REFUSED = "refused"
+    TOO_LONG = "too long"
+    """Nothing was written: the question does not fit the student's context beside a draft."""
 
 
 class ReplyOutcome(StrEnum):
@@ -355,6 +357,7 @@ class Round:
     revisions: Mapping[str, int]
     """How many revisions ended in each outcome."""
     examples: int
+    """Warm-up and bought rows so far that could be learnt from."""
     student: str
     """Fingerprint of the student that was evaluated."""
     accuracy: float
@@ -367,6 +370,8 @@ class Round:
     charge: Charge
     seconds: Mapping[str, float]
     """Time by stage."""
+    too_long: int = 0
+    """Further rows so far, longer than `training.max_length`, that nothing was learnt from."""
 
 
 @cache

@@ -118,6 +118,7 @@ def test_a_reply_ends_where_the_tokenizer_or_the_folder_says(tmp_path: Path) -> 
 def test_a_prompt_beyond_the_context_is_an_empty_unfinished_generation(student: TransformersStudent) -> None:
     long, short = student.generate([prompt("7 " * 400), prompt("7")], SAMPLING)
     assert (long.text, long.finished, long.tokens) == ("", False, 0)
+    assert [long.too_long, short.too_long] == [True, False]
     assert short.tokens > 0
 
 
