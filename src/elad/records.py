@@ -324,11 +324,6 @@ class Example:
     source: str
     """`warmup`, or the outcome of the revision it comes from."""
 
-    @property
-    def bought(self) -> bool:
-        """Whether the teacher was paid for it; the warm-up rows were there before."""
-        return self.source != "warmup"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
@@ -357,7 +352,7 @@ class Round:
     revisions: Mapping[str, int]
     """How many revisions ended in each outcome."""
     examples: int
-    """Warm-up and bought rows so far that could be learnt from."""
+    """Warm-up and bought rows so far that were learnt from; `too_long` are those over `training.max_length`."""
     student: str
     """Fingerprint of the student that was evaluated."""
     accuracy: float
@@ -371,7 +366,6 @@ class Round:
     seconds: Mapping[str, float]
     """Time by stage."""
     too_long: int = 0
-    """Further rows so far, longer than `training.max_length`, that nothing was learnt from."""
 
 
 @cache
@@ -385,10 +379,7 @@ def to_json(record: object) -> Any:
 
 
 def from_json(kind: type[T], data: object) -> T:
-    """A record of `kind` read back from plain JSON values.
-
-    Raises: pydantic.ValidationError on unknown fields and on wrong types.
-    """
+    """A record of `kind` from plain JSON values. Raises: pydantic.ValidationError on unknown fields and wrong types."""
     return cast(T, _adapter(kind).validate_python(data))
 
 

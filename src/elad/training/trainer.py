@@ -57,6 +57,8 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
             callbacks=_callbacks(training, progress, checked=bool(check)),
         )
         trainer.objective = objective
+        # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
+        trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
         torch.manual_seed(seed)
         result = trainer.train()
@@ -120,11 +122,6 @@ class _ElaTrainer(Trainer):
     """The Trainer with an objective in place of the model's own loss."""
 
     objective: Objective
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
-        self.model_accepts_loss_kwargs = True
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
