@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     student = Transformers(batch_size=args.batch).open()
     student.tokenizer.eos_token = "<|endoftext|>"
-    student.model.generation_config.eos_token_id = student.tokenizer.eos_token_id
+    student.model.generation_config.eos_token_id = [student.tokenizer.eos_token_id]
     prompts = sample_prompts(args.questions)
     sampling = Sampling(temperature=0.7, max_tokens=args.tokens)
     sides: dict[str, Callable[[], int]] = {

@@ -52,6 +52,11 @@ class Generation:
     """True when it ended by itself; False when `max_tokens` or the context cut it off."""
     tokens: int
 
+    @property
+    def too_long(self) -> bool:
+        """Whether nothing was written, because the prompt does not fit the context."""
+        return not self.finished and self.tokens == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
@@ -64,10 +69,11 @@ class Training:
     """Rows that are in memory at once; gradients are accumulated up to `batch_size`."""
     warmup_ratio: float = 0.05
     max_length: int = 512
-    """Longer rows are left out, and counted in the training summary."""
+    """In tokens. Longer rows are left out, and counted as `too_long` in the training summary and the round."""
     warm_start: bool = False
     """Go on from the last round's student instead of training the base on all that was bought."""
     validation_share: float = 0.1
+    """Of the bought rows: what early stopping stops by, and nothing is learnt from."""
     patience: int = 0
     """Stop after so many epochs without a lower validation loss; 0 trains to the end."""
 
@@ -96,6 +102,11 @@ class Student(Protocol):
     @property
     def id(self) -> str:
         """Fingerprint of model, weights and arithmetic: equal ids give equal output."""
+        ...
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and reply have together; None where that cannot be told in tokens."""
         ...
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:

@@ -25,6 +25,8 @@ class ParseOutcome(StrEnum):
     AMBIGUOUS = "ambiguous"
     TRUNCATED = "truncated"
     REFUSED = "refused"
+    TOO_LONG = "too long"
+    """Nothing was written: the question does not fit the student's context beside a draft."""
 
 
 class ReplyOutcome(StrEnum):
@@ -354,6 +356,7 @@ class Round:
     revisions: Mapping[str, int]
     """How many revisions ended in each outcome."""
     examples: int
+    """Warm-up and bought rows so far that were learnt from; `too_long` are those over `training.max_length`."""
     student: str
     """Fingerprint of the student that was evaluated."""
     accuracy: float
@@ -366,6 +369,7 @@ class Round:
     charge: Charge
     seconds: Mapping[str, float]
     """Time by stage."""
+    too_long: int = 0
 
 
 @cache
@@ -379,10 +383,7 @@ def to_json(record: object) -> Any:
 
 
 def from_json(kind: type[T], data: object) -> T:
-    """A record of `kind` read back from plain JSON values.
-
-    Raises: pydantic.ValidationError on unknown fields and on wrong types.
-    """
+    """A record of `kind` from plain JSON values. Raises: pydantic.ValidationError on unknown fields and wrong types."""
     return cast(T, _adapter(kind).validate_python(data))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from elad.errors import DataError, RefusedError, RunFolderError
+from elad.errors import ConfigError, DataError, RefusedError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
@@ -49,6 +49,8 @@ class World:
     """The ledger of another run whose work is taken over where it is the same."""
     exhausted: str | None = None
     """The cap that was reached, in words."""
+    too_long: int = 0
+    """Rows so far that are over `training.max_length`."""
 
     @property
     def task(self) -> Task:
@@ -73,7 +75,7 @@ class World:
             teacher = experiment.teacher.open()
             opened.callback(teacher.close)
             _refuse_mismatch(experiment, teacher)
-            base = experiment.student.open()
+            base = open_student(experiment)
             cache = Cache(cache_folder(), teacher.scope) if teacher.scope else None
             if cache:
                 opened.callback(cache.close)
@@ -172,6 +174,15 @@ class World:
                     self.ledger.append(kind, fresh.items(), round=number)
                 advance(len(part))
         return [self.ledger.get(kind, key) for key in keys]
+
+
+def open_student(experiment: Experiment) -> Student:
+    """The untrained student. Raises: ConfigError where a draft would leave no room for a question."""
+    student, wanted = experiment.student.open(), experiment.drafting.max_tokens
+    if student.context is not None and wanted >= student.context:
+        room = f"{wanted} leaves no room for a question in the student's context of {student.context} tokens"
+        raise ConfigError(f"drafting.max_tokens: {room}")
+    return student
 
 
 def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:

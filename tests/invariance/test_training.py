@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_model
 import torch
+from transformers import LlamaForCausalLM
 
 from elad.protocols import Prompt, Training
 from elad.records import Example, Message
-from elad.students.transformers import Transformers
+from elad.students.transformers import Lora, Transformers
 from elad.training.objectives.sft import Sft
 from elad.training.rows import IGNORED, collate, encode_example
 from elad.training.trainer import step_loss
@@ -35,8 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.save(tmp_path_factory.mktemp("tiny"))
 
 
-def test_eight_rows_at_once_are_eight_accumulated(folder: Path, tmp_path: Path) -> None:
-    start = Transformers(model=str(folder), dtype="float32", lora=None).open()
+@pytest.mark.parametrize("lora", [None, Lora()], ids=["full", "lora"])
+def test_eight_rows_at_once_are_eight_accumulated(folder: Path, tmp_path: Path, lora: Lora | None) -> None:
+    start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
     probe = (Prompt(messages=(Message(role="user", content="9 + 1?"),)), "9 + 1 = 10.\nThe answer is 10.")
     scores, losses = [], []
     for micro in (8, 4, 1):
@@ -49,6 +52,34 @@ def test_eight_rows_at_once_are_eight_accumulated(folder: Path, tmp_path: Path) 
     assert scores[2] == pytest.approx(scores[0], abs=2e-3)
     assert losses[1] == pytest.approx(losses[0], abs=2e-3)
     assert losses[2] == pytest.approx(losses[0], abs=2e-3)
+
+
+def test_what_the_model_says_of_its_own_loss_does_not_matter(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Transformers(model=str(folder), dtype="float32", lora=None).open()
+    one_by_one = replace(EIGHT, micro_batch_size=1)
+
+    def trained(name: str) -> str:
+        return start.fit(examples(16), Sft(), one_by_one, seed=3, folder=tmp_path / name).student.id
+
+    plain = trained("plain")
+    monkeypatch.setattr(LlamaForCausalLM, "accepts_loss_kwargs", False, raising=False)
+    assert trained("says no") == plain
+    monkeypatch.undo()
+    forward = LlamaForCausalLM.forward
+
+    def bare(self: Any, input_ids: Any, attention_mask: Any, logits_to_keep: Any, use_cache: bool) -> Any:
+        return forward(
+            self,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            logits_to_keep=logits_to_keep,
+            use_cache=use_cache,
+        )
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", bare)
+    assert trained("takes none") == plain
 
 
 def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path) -> None:

@@ -174,6 +174,10 @@ def test_training_gives_a_new_student_that_remembers(tmp_path: Path) -> None:
     assert len({base.id, student.id, Fake(skill=0.2, seed=1).open().id, Fake(skill=0.3).open().id}) == 4
 
 
+def test_its_context_is_not_told_in_tokens() -> None:
+    assert Fake(context=100).open().context is None
+
+
 def test_skill_rises_with_distinct_examples(tmp_path: Path) -> None:
     base = Fake(skill=0.2).open()
     targets = {f"{n} and 1?": "The answer is 1." for n in range(100)}

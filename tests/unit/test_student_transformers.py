@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_model
@@ -11,14 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elad.errors import StudentError
-from elad.protocols import Prompt, Training
+from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
 from elad.students.sampling import PerRowSampling
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
-from elad.training.rows import encode_prompt
+from elad.training.rows import Row, collate, encode_example, encode_prompt
+from elad.training.trainer import split, step_loss
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=12)
+GREEDY = Sampling(max_tokens=9)
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
 
 
@@ -31,6 +34,18 @@ def example(i: int) -> Example:
     return Example(problem_id=str(i), messages=messages, target=f"The answer is {2 * i}.", source="warmup")
 
 
+def tiny(folder: Path) -> TransformersStudent:
+    return Transformers(model=str(folder), dtype="float32", batch_size=3).open()
+
+
+def opinionated(tmp_path: Path, **settings: Any) -> TransformersStudent:
+    """The tiny model from a folder that has settings of its own for `generate`."""
+    folder = tiny_model.save(tmp_path / "opinionated")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return tiny(folder)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.save(tmp_path_factory.mktemp("tiny"))
@@ -38,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def student(folder: Path) -> TransformersStudent:
-    return Transformers(model=str(folder), dtype="float32", batch_size=3).open()
+    return tiny(folder)
 
 
 def test_what_is_drawn_depends_on_the_seed_alone_not_on_the_batch(student: TransformersStudent) -> None:
@@ -60,12 +75,50 @@ def test_greedy_is_bare_generate(student: TransformersStudent) -> None:
     ids = torch.tensor([encode_prompt(student.tokenizer, one)])
     bare = student.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9)
     text = student.tokenizer.decode(bare[0, ids.shape[1] :], skip_special_tokens=True)
-    assert student.generate([one], Sampling(max_tokens=9))[0].text == text
+    assert student.generate([one], GREEDY)[0].text == text
+
+
+OPINIONS: list[dict[str, Any]] = [
+    {"repetition_penalty": 1.5},
+    {"no_repeat_ngram_size": 2},
+    {"suppress_tokens": list(range(4, 200))},
+    {"bad_words_ids": [[token] for token in range(4, 200)]},
+    {"do_sample": True, "temperature": 0.1, "top_k": 2},
+]
+
+
+@pytest.mark.parametrize("opinion", OPINIONS, ids=lambda opinion: next(iter(opinion)))
+def test_what_the_folder_says_of_generation_does_not_bend_drafts(tmp_path: Path, opinion: dict[str, Any]) -> None:
+    student = opinionated(tmp_path, **opinion)
+    plain = tiny(tiny_model.save(tmp_path / "plain"))
+    prompts = [prompt(f"{i} + 4?", seed=i, prefix=f"{i} + 4 =") for i in range(6)]
+    assert student.generate(prompts, SAMPLING) == plain.generate(prompts, SAMPLING)
+    long = replace(GREEDY, max_tokens=40)
+    for one, made in zip(prompts, student.generate(prompts, long), strict=True):
+        ids = encode_prompt(student.tokenizer, one)
+        start = len(ids)
+        while len(ids) < start + made.tokens:
+            ids.append(int(student.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        assert made.text == student.tokenizer.decode(ids[start:], skip_special_tokens=True)
+
+
+def test_a_reply_ends_where_the_tokenizer_or_the_folder_says(tmp_path: Path) -> None:
+    one = prompt("3 + 4?")
+    student = tiny(tiny_model.save(tmp_path / "plain"))
+    ids = encode_prompt(student.tokenizer, one)
+    first = int(student.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+    eos = student.tokenizer.eos_token_id
+    for ends in ([eos, first], first):
+        ended = opinionated(tmp_path, eos_token_id=ends)
+        assert ended.generate([one, prompt("9")], GREEDY)[0] == Generation(text="", finished=True, tokens=1)
+        assert set(ended.model.generation_config.eos_token_id) == {eos, first}
+    assert student.generate([one], GREEDY)[0].tokens > 1
 
 
 def test_a_prompt_beyond_the_context_is_an_empty_unfinished_generation(student: TransformersStudent) -> None:
     long, short = student.generate([prompt("7 " * 400), prompt("7")], SAMPLING)
     assert (long.text, long.finished, long.tokens) == ("", False, 0)
+    assert [long.too_long, short.too_long] == [True, False]
     assert short.tokens > 0
 
 
@@ -161,12 +214,53 @@ def test_rows_that_are_too_long_are_counted_not_cut(folder: Path, tmp_path: Path
     assert (fit.summary["rows"], fit.summary["too_long"]) == (1, 1)
 
 
-def test_early_stopping_keeps_rows_aside(folder: Path, tmp_path: Path) -> None:
-    start = Transformers(model=str(folder), dtype="float32").open()
-    careful = replace(QUICK, patience=1, validation_share=0.25, epochs=3)
-    fit = start.fit([example(i) for i in range(8)], Sft(), careful, seed=1, folder=tmp_path)
-    assert fit.summary["validation_rows"] == 2
-    assert 1 <= len(fit.summary["validation_losses"]) <= 3
+CAREFUL = replace(QUICK, patience=1, validation_share=0.5, epochs=6)
+
+
+def bought(i: int, target: str) -> Example:
+    return replace(example(i), target=target, source="repaired")
+
+
+@pytest.mark.parametrize("lora", [Lora(), None], ids=["lora", "full"])
+def test_a_rising_validation_loss_stops_early_and_leaves_the_best_weights(
+    folder: Path, tmp_path: Path, lora: Lora | None
+) -> None:
+    start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
+    rows = [*map(example, range(6)), bought(6, "xyz" * 9), bought(7, "QWJ" * 9)]  # neither is learnt from the other
+    fit = start.fit(rows, Sft(), replace(CAREFUL, learning_rate=0.05), seed=1, folder=tmp_path)
+    losses = fit.summary["validation_losses"]
+    assert len(losses) < CAREFUL.epochs
+    assert losses[-1] > losses[-2] == min(losses)
+    kept = [loss_of(fit.student, row) for row in rows[6:]]
+    assert max(kept) == pytest.approx(min(losses), abs=1e-3)
+
+
+def test_a_falling_validation_loss_trains_to_the_end(folder: Path, tmp_path: Path) -> None:
+    start = tiny(folder)
+    rows = [bought(i, "The answer is 7.") for i in range(8)]
+    fit = start.fit(rows, Sft(), CAREFUL, seed=1, folder=tmp_path)
+    assert len(fit.summary["validation_losses"]) == CAREFUL.epochs
+
+
+@given(warmups=st.integers(0, 9), count=st.integers(0, 9), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_only_bought_rows_are_kept_aside_and_one_is_always_learnt_from(
+    warmups: int, count: int, share: float, seed: int
+) -> None:
+    rows = [Row(ids=(i,), target_start=0, bought=i >= warmups) for i in range(warmups + count)]
+    learn, check = split(rows, replace(CAREFUL, validation_share=share), seed)
+    assert sorted(row.ids for row in learn + check) == [row.ids for row in rows]
+    assert all(row.bought for row in check)
+    assert bool(check) == (count > 1)
+    assert count == 0 or any(row.bought for row in learn)
+
+
+def loss_of(student: Student, row: Example) -> float:
+    """Mean loss over the target, its end of text with it."""
+    assert isinstance(student, TransformersStudent)
+    batch = collate([encode_example(student.tokenizer, row)], 0)
+    with torch.no_grad():
+        loss = step_loss(student.model, batch, Sft())
+    return float(loss.total / loss.count)
 
 
 def test_a_folder_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:

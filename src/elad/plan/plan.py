@@ -16,7 +16,7 @@ from elad.plan.forecast import Evidence, Forecast, Terms, forecast
 from elad.plan.rehearsal import rehearse, seen
 from elad.protocols import Student
 from elad.records import to_json
-from elad.world import read_data
+from elad.world import open_student, read_data
 
 SAMPLE = 24
 """Questions of the pool that are rehearsed."""
@@ -96,7 +96,7 @@ def _terms(experiment: Experiment) -> Terms:
 
 def _student(experiment: Experiment) -> Student | None:
     try:
-        return experiment.student.open()
+        return open_student(experiment)
     except (StudentError, ImportError):
         return None
 

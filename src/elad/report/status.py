@@ -45,9 +45,11 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def round_table(told: dict[str, Any]) -> Table:
-    """The rounds of a run as a table for the terminal."""
+    """The rounds of a run as a table for the terminal; it tells of rows that were too long only where some were."""
     table = Table(title=f"{told['name']}: {told['state']} ({told['reason']})", title_justify="left")
-    for head in ("round", "bought", "accuracy", "95 % interval", "parsed", "teacher tokens", "money"):
+    heads = ["round", "bought", "accuracy", "95 % interval", "parsed", "teacher tokens", "money"]
+    left_out = any(row["too_long"] for row in told["rounds"])
+    for head in [*heads, "rows too long"] if left_out else heads:
         table.add_column(head, justify="right")
     currency = told["spent"]["currency"] or ""
     for row in told["rounds"]:
@@ -60,6 +62,7 @@ def round_table(told: dict[str, Any]) -> Table:
             f"{row['parsed']:.1%}",
             f"{row['tokens_in']} + {row['tokens_out']}",
             f"{row['money']:.4f} {currency}".strip(),
+            *([f"{row['too_long']} of {row['examples'] + row['too_long']}"] if left_out else []),
         )
     return table
 
@@ -124,6 +127,7 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
                 "steps": turn.steps,
                 "questions": bought,
                 "examples": turn.examples,
+                "too_long": turn.too_long,
                 "tokens_in": charge.tokens_in - (before.tokens_in if before else 0),
                 "tokens_out": charge.tokens_out - (before.tokens_out if before else 0),
                 "money": charge.money - (before.money if before else 0.0),

@@ -1,13 +1,14 @@
 """Draft and score: what the student thinks, and how sure it is of each step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Prompt, Student
-from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.records import Candidate, Chain, ParseOutcome, Problem, StepScores, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
 from elad.world import World
 
@@ -16,7 +17,10 @@ SCORE_CHUNK = 32
 
 
 def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
-    """A chain of the current student for each question that is still open, in the pool's order."""
+    """A chain of the current student for each open question that fits its context, in the pool's order.
+
+    Of a question that does not fit there is no chain to repair: its draft is written down as such, and nothing more.
+    """
     problems = open_problems(world, number)
     payloads = world.remembered(
         Kind.DRAFT,
@@ -27,8 +31,12 @@ def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
         chunk=DRAFT_CHUNK,
         stage="draft",
     )
-    drafted = [from_json(Chain, payload) for payload in payloads]
-    return list(zip(problems, drafted, strict=True))
+    drafted = zip(problems, [from_json(Chain, payload) for payload in payloads], strict=True)
+    fitting = [(problem, chain) for problem, chain in drafted if chain.outcome is not ParseOutcome.TOO_LONG]
+    if len(fitting) < len(problems):
+        count = f"{len(problems) - len(fitting)} of {len(problems)}"
+        world.progress.note(f"{count} questions do not fit the student's context: they are never bought")
+    return fitting
 
 
 def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) -> list[Candidate]:
@@ -57,14 +65,14 @@ def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) ->
 
 
 def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]) -> list[Chain]:
-    """One chain of the student for each problem."""
+    """One chain of the student for each problem; an empty one, `TOO_LONG`, where it does not fit the context."""
     seeds = [derive_seed(experiment.seed, "draft", problem.id) for problem in problems]
     prompts = [
         Prompt(messages=experiment.task.messages(problem), seed=seed)
         for problem, seed in zip(problems, seeds, strict=True)
     ]
     generations = student.generate(prompts, experiment.sampling)
-    return [
+    made = [
         make_chain(
             generation.text,
             problem,
@@ -77,6 +85,10 @@ def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]
         )
         for problem, seed, generation in zip(problems, seeds, generations, strict=True)
     ]
+    return [
+        replace(chain, outcome=ParseOutcome.TOO_LONG) if generation.too_long else chain
+        for chain, generation in zip(made, generations, strict=True)
+    ]
 
 
 def draft_key(world: World, problem: Problem) -> str:
@@ -87,6 +99,11 @@ def draft_key(world: World, problem: Problem) -> str:
 
 
 def open_problems(world: World, number: int) -> list[Problem]:
-    """The pool without what rounds before this one picked, in the pool's order."""
-    picked = {event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number}
-    return [problem for problem in world.pool if problem.id not in picked]
+    """The pool without what rounds before this one picked or found too long, in the pool's order."""
+    closed = {
+        event.payload["problem_id"]
+        for kind in (Kind.PICK, Kind.DRAFT)
+        for event in world.ledger.events(kind)
+        if event.round < number and (kind is Kind.PICK or event.payload["outcome"] == ParseOutcome.TOO_LONG)
+    }
+    return [problem for problem in world.pool if problem.id not in closed]

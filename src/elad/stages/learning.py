@@ -10,6 +10,7 @@ from elad.protocols import Student
 from elad.records import (
     Example,
     Grade,
+    ParseOutcome,
     Problem,
     Revision,
     Round,
@@ -26,20 +27,36 @@ def learn(world: World, number: int) -> Student:
     """A student trained on the warm-up rows and all that was bought up to this round.
 
     With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
-    from leaves the student as it is.
+    from leaves the student as it is. Rows that are too long are told of, and counted in `world`.
     """
     training = world.experiment.training
-    start = world.student if training.warm_start and number else world.base
+    onward = training.warm_start and number > 0
+    start = world.student if onward else world.base
     bought = _bought(world, only=number if training.warm_start else None, up_to=number)
-    examples = ([] if training.warm_start and number else _warmup(world)) + bought
+    examples = ([] if onward else _warmup(world)) + bought
     if not examples:
         return world.student
     seed = derive_seed(world.experiment.seed, "train")
     settings = [asdict(training), describe(world.experiment.objective), seed]
     key = digest([start.id, [to_json(example) for example in examples], settings])
+    summary = world.known(Kind.TRAINING, key, number)
+    if summary is None:
+        student, summary = _fit(world, start, examples, number, key, seed)
+    else:
+        student = world.experiment.student.load(world.ledger.folder / "students" / key)
+    too_long = summary.get("too_long", 0)
+    if too_long:
+        over = f"{too_long} of {len(examples)} rows are over training.max_length ({training.max_length} tokens)"
+        world.progress.note(f"round {number}: {over}: nothing is learnt from them")
+    world.too_long = too_long + (world.too_long if onward else 0)
+    return student
+
+
+def _fit(
+    world: World, start: Student, examples: list[Example], number: int, key: str, seed: int
+) -> tuple[Student, dict[str, Any]]:
+    """The student that is trained and written down under `key`, and the summary of its training."""
     folder = world.ledger.folder / "students" / key
-    if world.known(Kind.TRAINING, key, number) is not None:
-        return world.experiment.student.load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with world.stage(number, "train", 100) as percent:
         done = 0
@@ -49,7 +66,7 @@ def learn(world: World, number: int) -> Student:
             percent(round(100 * share) - done)
             done = round(100 * share)
 
-        objective = world.experiment.objective
+        objective, training = world.experiment.objective, world.experiment.training
         fit = start.fit(examples, objective, training, seed=seed, folder=folder, progress=progress)
     summary = {
         "student": fit.student.id,
@@ -58,7 +75,7 @@ def learn(world: World, number: int) -> Student:
         **fit.summary,
     }
     world.ledger.append(Kind.TRAINING, [(key, summary)], round=number)
-    return fit.student
+    return fit.student, summary
 
 
 def evaluate(world: World, number: int) -> Round:
@@ -69,6 +86,10 @@ def evaluate(world: World, number: int) -> Round:
         "accuracy_lenient": sum(grade.lenient for grade in grades),
         "parsed": sum(grade.outcome == "parsed" for grade in grades),
     }
+    unread = sum(grade.outcome is ParseOutcome.TOO_LONG for grade in grades)
+    if unread and not number:
+        told = f"{unread} of {len(grades)} held-out questions do not fit the student's context"
+        world.progress.note(f"{told}: they count as wrong")
     steps = [grade.steps for grade in grades]
     picks = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
     outcomes: dict[str, int] = {}
@@ -79,7 +100,7 @@ def evaluate(world: World, number: int) -> Round:
         round=number,
         picks=tuple(picks),
         revisions=outcomes,
-        examples=len(_warmup(world)) + len(_bought(world, only=None, up_to=number)),
+        examples=len(world.warmup) + len(_bought(world, only=None, up_to=number)) - world.too_long,
         student=world.student.id,
         **{name: count / len(grades) for name, count in shares.items()},
         steps=sum(steps) / len(steps),
@@ -89,6 +110,7 @@ def evaluate(world: World, number: int) -> Round:
         },
         charge=world.ledger.spent(),
         seconds=_seconds(world, number),
+        too_long=world.too_long,
     )
     key = digest([number, world.student.id, picks, outcomes])
     known = world.ledger.get(Kind.ROUND, key)

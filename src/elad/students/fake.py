@@ -78,6 +78,11 @@ class FakeStudent:
         return f"fake-{digest(to_json(self))}"
 
     @property
+    def context(self) -> int | None:
+        """None: it counts characters, and those of the prompt alone."""
+        return None
+
+    @property
     def skill(self) -> float:
         """Probability of a right step: 1 - (1 - first skill) * exp(-distinct examples / 100)."""
         return 1 - (1 - self.settings.skill) * exp(-len(self.memory) / _RATE)

@@ -16,6 +16,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn.functional import log_softmax
+from transformers import GenerationConfig
 
 from elad.errors import StudentError
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
@@ -146,20 +147,18 @@ class TransformersStudent:
         out_BT = self.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            do_sample=False,
             max_new_tokens=sampling.max_tokens,
             pad_token_id=self._pad_id,
-            eos_token_id=self.tokenizer.eos_token_id,
             logits_processor=sampler,
         )
         return out_BT[:, ids_BT.shape[1] :]
 
     def _generation(self, ids: list[int]) -> Generation:
-        eos = self.tokenizer.eos_token_id
-        finished = eos in ids
-        said = ids[: ids.index(eos)] if finished else ids
+        ends = self.model.generation_config.eos_token_id
+        end = next((place for place, token in enumerate(ids) if token in ends), None)
+        said = ids[:end]
         text = self.tokenizer.decode(said, skip_special_tokens=True)
-        return Generation(text=text, finished=finished, tokens=len(said) + finished)
+        return Generation(text=text, finished=end is not None, tokens=len(said) + (end is not None))
 
     @torch.inference_mode()
     def _score(self, rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[tuple[float, ...]]:
@@ -226,6 +225,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         with _peft_quietly():
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
         weights += _weights(adapter)
+    model.generation_config = _plain_generation(model, tokenizer)
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
@@ -237,6 +237,18 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         identity=identity,
         adapted=folder != model_folder(settings.model) or bool(adapter),
     )
+
+
+def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
+    """Greedy generation that ends where the tokenizer or the model's own settings end a reply.
+
+    Nothing else of those settings is kept, and `generate` would take each of them for a default: a penalty or a
+    list of suppressed tokens bends what is drafted, and neither what is scored nor what is trained.
+    """
+    told = model.generation_config.eos_token_id
+    own = told if isinstance(told, list) else [told]
+    ends = dict.fromkeys(end for end in (tokenizer.eos_token_id, *own) if end is not None)
+    return GenerationConfig(do_sample=False, eos_token_id=list(ends))
 
 
 @contextmanager

@@ -25,6 +25,8 @@ class Row:
 
     ids: tuple[int, ...]
     target_start: int
+    bought: bool
+    """Whether the teacher was paid for it; the warm-up rows were there before."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +58,7 @@ def encode_example(tokenizer: Any, example: Example) -> Row:
     """The example as one row; the target ends with the end-of-text token."""
     prompt = encode_messages(tokenizer, example.messages)
     target = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id]
-    return Row(ids=(*prompt, *target), target_start=len(prompt))
+    return Row(ids=(*prompt, *target), target_start=len(prompt), bought=example.source != "warmup")
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:

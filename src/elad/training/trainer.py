@@ -45,7 +45,7 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
     summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(rows) - len(fitting)}
     if not fitting:
         return summary | {"steps": 0}
-    learn, check = _split(fitting, training, seed)
+    learn, check = split(fitting, training, seed)
     pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _ElaTrainer(
@@ -57,6 +57,8 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
             callbacks=_callbacks(training, progress, checked=bool(check)),
         )
         trainer.objective = objective
+        # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
+        trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
         torch.manual_seed(seed)
         result = trainer.train()
@@ -68,6 +70,19 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
         "validation_losses": [round(entry["eval_loss"], 6) for entry in history if "eval_loss" in entry],
         "validation_rows": len(check),
     }
+
+
+def split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:
+    """Rows to learn from, and the bought rows to stop by, drawn by `seed`; both in the order of `rows`.
+
+    There is nothing to stop by where early stopping is off, or where it would leave no bought row to learn from.
+    """
+    order = [place for place, row in enumerate(rows) if row.bought]
+    if not training.patience or len(order) < 2:
+        return list(rows), []
+    random.Random(seed).shuffle(order)
+    held = set(order[: min(max(1, round(len(order) * training.validation_share)), len(order) - 1)])
+    return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
 def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective) -> LossSum:
@@ -112,8 +127,9 @@ class _ElaTrainer(Trainer):
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The loss divided by the target tokens of the whole step, not of the micro-batch."""
-        loss = step_loss(model, inputs, self.objective)
-        mean = loss.total / (loss.count if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
+        mean = step_loss(model, inputs, self.objective).total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -137,16 +153,6 @@ class _Report(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.progress(state.global_step / state.max_steps)
-
-
-def _split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:
-    """Rows to learn from and rows to stop by; the latter only where early stopping is on."""
-    if not training.patience or len(rows) < 2:
-        return list(rows), []
-    order = list(range(len(rows)))
-    random.Random(seed).shuffle(order)
-    held = min(max(1, round(len(rows) * training.validation_share)), len(rows) - 1)
-    return [rows[i] for i in sorted(order[held:])], [rows[i] for i in sorted(order[:held])]
 
 
 def _callbacks(training: Training, progress: Progress | None, *, checked: bool) -> list[TrainerCallback]:
