@@ -20,15 +20,18 @@ _REMEDY = "pip install 'elad[train]' (students) or 'elad[llamacpp]' (llamacpp te
 
 
 def build(room: str, value: object, where: str, *, tag: str = "kind", base: Path = Path()) -> Any:
-    """The strategy that a mapping describes; a value that is no mapping or name is one already.
+    """The strategy that a mapping describes; a dataclass instance is one already.
 
     Files that it names are relative to `base`.
 
-    Raises: ConfigError naming `where.key` for an unknown kind, an unknown key or a wrong type.
+    Raises: ConfigError naming `where` for what is none of these, and `where.key` for an unknown kind, an unknown
+    key or a wrong type.
     """
     if isinstance(value, str):
         value = {tag: value}
     if not isinstance(value, Mapping):
+        if isinstance(value, type) or not dataclasses.is_dataclass(value):
+            raise ConfigError(f"{where}: expected a kind or a mapping of keys, got {value!r}")
         return value
     settings = dict(cast("Mapping[str, Any]", value))
     kind = settings.pop(tag, None)

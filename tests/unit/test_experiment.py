@@ -21,6 +21,11 @@ BASE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
+        ({"task": 5}, r"task: expected a kind or a mapping of keys, got 5"),
+        ({"teacher": None}, r"teacher: expected a kind .*None"),
+        ({"selector": None}, r"selector: expected a kind .*None"),
+        ({"objective": [1]}, r"objective: expected a kind .*\[1\]"),
+        ({"uncertainty": dict}, r"uncertainty: expected a kind .*dict"),
         ({"roundz": 1}, r"roundz: unknown key; did you mean 'rounds'\?"),
         ({"rounds": {"cuont": 2}}, r"rounds\.cuont: unknown key; did you mean 'count'\?"),
         ({"rounds": {"count": "many"}}, r"rounds\.count: .*integer.*'many'"),
