@@ -70,7 +70,7 @@ class Drafting(_Section):
     """How explanations are drawn, in drafting (temperature 0: the student's own best) and evaluation."""
 
     max_tokens: int = Field(default=160, ge=8)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     most_steps: int = Field(default=10, ge=1)
     """A chain of more steps has its surplus merged."""
 

@@ -1,5 +1,6 @@
 """The configuration: what it takes, what it refuses and in which words, and what makes two the same."""
 
+from math import inf, isinf, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,15 @@ BASE: dict[str, Any] = {
         ({"teacher": {"kind": "openai", "modell": "x"}}, r"teacher\.modell: unknown key.*'model'"),
         ({"teacher": {"kind": "nowhere.at:All"}}, r"teacher\.kind: 'nowhere\.at:All' cannot be imported"),
         ({"reviser": {"kind": "first_error", "judge": "direkt"}}, r"reviser\.judge: .*'direct'"),
-        ({"reviser": {"kind": "first_error", "turns": 0}}, r"turns must be at least 1"),
+        ({"reviser": {"kind": "first_error", "turns": 0}}, r"reviser\.turns: must be at least 1, not 0"),
         ({"data": {"pool": "p"}}, r"data\.heldout: Field required"),
         ({"data": {"pool": "p", "heldout": []}}, r"data\.heldout: .*at least 1"),
         ({"data": {"pool": [{"path": "p"}], "heldout": "h"}}, r"data\.pool"),
         ({"budget": {"money": -1}}, r"budget\.money: must be 0 or more"),
         ({"budget": {"money": float("nan")}}, r"budget\.money: must be 0 or more"),
-        ({"training": {"batch_size": 6}}, r"training\.batch_size: must be a multiple"),
+        ({"training": {"batch_size": 6}}, r"training\.batch_size: must be a multiple of .*, not 6 of 4"),
+        ({"drafting": {"temperature": inf}}, r"drafting\.temperature: .*finite"),
+        ({"drafting": {"temperature": nan}}, r"drafting\.temperature: "),
         ({"teacher": {"kind": "json:loads"}}, r"teacher\.kind: 'json:loads' is not a dataclass"),
         ({"teacher": {"kind": "openai", "model": "x", "base_url": "http://bob:pw@h/v1"}}, r"holds a user, password"),
     ],
@@ -52,6 +55,38 @@ BASE: dict[str, Any] = {
 def test_what_cannot_be_used_is_named(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         Experiment.of(BASE | wrong)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "values"),
+    [
+        ("training", "epochs", (0, -1, nan, inf)),
+        ("training", "learning_rate", (0, -1, nan, inf)),
+        ("training", "batch_size", (0, -4)),
+        ("training", "micro_batch_size", (0, -4)),
+        ("training", "max_length", (0,)),
+        ("training", "warmup_ratio", (-0.1, 1, nan)),
+        ("training", "validation_share", (-0.1, 1, 5, nan)),
+        ("training", "patience", (-2,)),
+        ("reviser", "votes", (0,)),
+        ("reviser", "max_tokens", (0, -1)),
+        ("reviser=rewrite", "max_tokens", (0,)),
+        ("reviser=answer_only", "max_tokens", (0,)),
+        ("student=transformers", "batch_size", (0,)),
+        ("student=transformers", "lora.rank", (0, -1)),
+        ("student=transformers", "lora.alpha", (0,)),
+        ("student=transformers", "lora.dropout", (-0.1, 1, nan)),
+        ("teacher=llamacpp", "timeout_seconds", (0, nan)),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(section: str, key: str, values: tuple[float, ...]) -> None:
+    section, _, kind = section.partition("=")
+    tag = "engine" if section == "student" else "kind"
+    model = {"model": "x"} if section == "teacher" else {}
+    one = Experiment.of(BASE | ({section: {tag: kind, **model}} if kind else {}))
+    for value in values:
+        with pytest.raises(ConfigError, match=rf"{section}\.{key.replace('.', '[.]')}: must be .*, not {value}"):
+            one.but([f"{section}.{key}={'.nan' if isnan(value) else '.inf' if isinf(value) else value}"])
 
 
 def test_resolved_makes_the_same_experiment_again() -> None:

@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from elad.errors import StudentError
+from elad.errors import StudentError, require
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
 from elad.students.models import file_sha256, model_folder
@@ -42,6 +42,12 @@ class Lora:
     alpha: int = 32
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError naming the key that cannot be used."""
+        for key in ("rank", "alpha"):
+            require(getattr(self, key) >= 1, f"student.lora.{key}", "at least 1", getattr(self, key))
+        require(0 <= self.dropout < 1, "student.lora.dropout", "at least 0 and below 1", self.dropout)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformers:
@@ -53,6 +59,10 @@ class Transformers:
     lora: Lora | None = Lora()
     batch_size: int = 32
     """Prompts that are generated or scored at once."""
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError naming the key that cannot be used."""
+        require(self.batch_size >= 1, "student.batch_size", "at least 1", self.batch_size)
 
     def open(self) -> "TransformersStudent":
         """The untrained student."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elad.errors import ConfigError
+from elad.errors import ConfigError, require
 from elad.protocols import Teacher
 from elad.records import Purpose, Reply, Request
 
@@ -38,6 +38,7 @@ class LlamaCpp:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"teacher.{name}: {value} is less than 1")
+        require(self.timeout_seconds > 0, "teacher.timeout_seconds", "above 0", self.timeout_seconds)
 
     def open(self) -> Teacher:
         """The teacher, loaded.
