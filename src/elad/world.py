@@ -21,7 +21,7 @@ from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase, settle_earlier
 from elad.records import Problem, digest, to_json
-from elad.tasks.reading import read, refuse_overlap
+from elad.tasks.reading import read, refuse_overlap, refuse_unreadable
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class World:
     recalled: Ledger | None = None
     """The ledger of another run whose work is taken over where it is the same."""
     exhausted: str | None = None
-    """The cap that was reached, in words."""
+    """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
 
     @property
     def task(self) -> Task:
@@ -187,6 +187,9 @@ def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], lis
     for problem in warmup:
         if problem.rationale is None or problem.answer is None:
             raise DataError(f"warm-up question {problem.id!r} needs a rationale and an answer")
+    for name, problems in (("pool", pool), ("heldout", heldout), ("warmup", warmup)):
+        files = [source for source in getattr(data, name) if isinstance(source, str)]
+        refuse_unreadable(problems, experiment.task, f"data.{name}: {', '.join(files)}" if files else f"data.{name}")
     return pool, heldout, warmup
 
 

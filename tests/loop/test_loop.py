@@ -35,7 +35,9 @@ def test_an_empty_pool_ends_the_run_normally(tmp_path: Path) -> None:
     rounds = run(experiment("rounds.count=9"), tmp_path)
     assert len(rounds[-1].picks) == 6
     assert len(rounds) == 5
-    assert status(tmp_path)["state"] == "finished"
+    assert (status(tmp_path)["state"], status(tmp_path)["reason"]) == ("finished", "no question of the pool is left")
+    run(experiment("rounds.count=4"), tmp_path)
+    assert status(tmp_path)["reason"] == "all rounds done"
 
 
 def test_running_a_finished_run_again_changes_nothing(tmp_path: Path) -> None:
@@ -150,6 +152,22 @@ def test_held_out_questions_need_answers(tmp_path: Path) -> None:
     blank = tuple(replace(problem, answer=None) for problem in problems(3, 5, "h"))
     with pytest.raises(DataError, match="no answer"):
         run(experiment(data=Data(pool=problems(5, 1, "p"), heldout=blank)), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pool", "heldout", "warmup"])
+def test_gold_answers_that_the_task_cannot_read_are_refused(tmp_path: Path, name: str) -> None:
+    from dataclasses import replace
+
+    sets = {"pool": problems(5, 1, "p"), "heldout": problems(3, 2, "h"), "warmup": problems(2, 3, "w")}
+    first, *rest = sets[name]
+    told = rf"data\.{name}: problem '{first.id}': the gold answer 'plenty' cannot be read by this task"
+    with pytest.raises(DataError, match=rf"{told}$"):
+        run(experiment(data=Data(**sets | {name: (replace(first, answer="plenty"), *rest)})), tmp_path)
+    with pytest.raises(DataError, match=rf"{told}, and {len(rest)} more; `elad validate`"):
+        run(experiment(data=Data(**sets | {name: [replace(one, answer="plenty") for one in sets[name]]})), tmp_path)
+    with pytest.raises(DataError, match=rf"'{sets['pool'][0].id}': a choice task needs 2 to 26 choices"):
+        run(experiment(task="choice", data=Data(**sets)), tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
 
 
 def test_control_shares_are_refused_by_name() -> None:
