@@ -55,6 +55,10 @@ def test_run_status_and_export(mine: Path) -> None:
     assert [row["questions"] for row in told["rounds"]] == [0, 5]
     status = json.loads(elad("status", "out", "--json", cwd=mine).stdout)
     assert {"state", "reason", "rounds", "spent", "budget", "outcomes"} <= status.keys()
+    promised = {"round", "accuracy", "interval", "parsed", "questions", "tokens_in", "tokens_out", "money"}
+    for row in status["rounds"]:
+        assert promised <= row.keys()
+        assert row["interval"] == row["intervals"]["accuracy"]
     assert {"money", "currency", "calls", "tokens_in", "tokens_out", "seconds"} <= status["spent"].keys()
     shown = elad("status", "out", cwd=mine)
     assert "accuracy" in shown.stdout
