@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,8 +106,10 @@ class World:
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
             state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
+        # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
+        unwritable = kind is not None and issubclass(kind, RunFolderError)
         try:
-            if not (kind and issubclass(kind, RunFolderError)):
+            with suppress(RunFolderError) if unwritable else nullcontext():
                 payload = {"state": state, "reason": reason[:500]}
                 self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
         finally:

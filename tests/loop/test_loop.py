@@ -1,6 +1,7 @@
 """The whole loop on fakes: what it buys, what it keeps, when it stops."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loop_kit import experiment, history, problems
@@ -93,6 +94,24 @@ def test_a_cap_ends_the_run_normally_and_holds(tmp_path: Path, budget: str, reas
     assert told["rounds"][-1]["questions"] <= 8
 
 
+def test_a_student_that_cannot_be_saved_ends_the_run_with_a_word_and_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elad.students.fake import FakeStudent
+
+    def full(*_: object, **__: object) -> None:
+        raise RunFolderError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStudent, "fit", full)
+        with pytest.raises(RunFolderError, match="full"):
+            run(experiment(), tmp_path / "a")
+    assert status(tmp_path / "a")["reason"] == "RunFolderError: the disk is full"
+    run(experiment(), tmp_path / "a")
+    run(experiment(), tmp_path / "b")
+    assert history(tmp_path / "a") == history(tmp_path / "b")
+
+
 def test_a_larger_cap_takes_up_what_the_smaller_one_left(tmp_path: Path) -> None:
     run(experiment("budget.calls=6"), tmp_path / "a")
     run(experiment(), tmp_path / "a")
@@ -158,7 +177,7 @@ def test_held_out_questions_need_answers(tmp_path: Path) -> None:
 def test_gold_answers_that_the_task_cannot_read_are_refused(tmp_path: Path, name: str) -> None:
     from dataclasses import replace
 
-    sets = {"pool": problems(5, 1, "p"), "heldout": problems(3, 2, "h"), "warmup": problems(2, 3, "w")}
+    sets: dict[str, Any] = {"pool": problems(5, 1, "p"), "heldout": problems(3, 2, "h"), "warmup": problems(2, 3, "w")}
     first, *rest = sets[name]
     told = rf"data\.{name}: problem '{first.id}': the gold answer 'plenty' cannot be read by this task"
     with pytest.raises(DataError, match=rf"{told}$"):
