@@ -27,6 +27,7 @@ BASE: dict[str, Any] = {
         ({"selector": None}, r"selector: expected a kind .*None"),
         ({"objective": [1]}, r"objective: expected a kind .*\[1\]"),
         ({"uncertainty": dict}, r"uncertainty: expected a kind .*dict"),
+        *(({"name": name}, r"name: must be a plain name") for name in ("", ".x", "../../x", "/x", "a\\b", "a\0b")),
         ({"roundz": 1}, r"roundz: unknown key; did you mean 'rounds'\?"),
         ({"rounds": {"cuont": 2}}, r"rounds\.cuont: unknown key; did you mean 'count'\?"),
         ({"rounds": {"count": "many"}}, r"rounds\.count: .*integer.*'many'"),
@@ -117,6 +118,38 @@ def test_a_file_names_itself_in_its_errors_and_paths_are_relative_to_it(tmp_path
         Experiment.load(path)
     path.write_text(yaml.safe_dump(BASE))
     assert Experiment.load(path).base == tmp_path
+
+
+def test_every_path_in_a_file_is_relative_to_it_and_written_down_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    for name in ("model", "nli"):
+        (tmp_path / "conf" / name).mkdir()
+    for name in ("model.gguf", "key"):
+        (tmp_path / "conf" / name).touch()
+    raw = BASE | {
+        "student": {"engine": "transformers", "model": "model"},
+        "teacher": {"kind": "openai", "model": "key", "api_key_file": "../conf/key", "tokenizer": "./model.gguf"},
+        "uncertainty": {"kind": "elad", "inter": "entailment", "nli": {"model": "nli"}},
+    }
+    path = tmp_path / "conf" / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    one: Any = Experiment.load(path)
+    assert Path(one.student.model) == path.parent / "model"
+    assert Path(one.teacher.tokenizer) == path.parent / "model.gguf"
+    assert Path(one.teacher.api_key_file).samefile(path.parent / "key")
+    assert Path(one.uncertainty.nli.model) == path.parent / "nli"
+    assert one.teacher.model == "key"  # a name at the endpoint, whatever lies here
+    assert one.but(["seed=1"]).student == one.student
+    assert one.identity() == Experiment.of(raw).identity()
+    assert one.resolved()["teacher"]["api_key_file"] == "../conf/key"
+    local: Any = one.but(teacher={"kind": "llamacpp", "model": "model.gguf"})
+    assert Path(local.teacher.model) == path.parent / "model.gguf"
+
+
+def test_what_does_not_lie_beside_the_file_is_left_as_it_is(tmp_path: Path) -> None:
+    for name in ("smollm2-135m", "a/b", str(tmp_path)):
+        one: Any = Experiment.of(BASE | {"student": {"engine": "transformers", "model": name}}, base=tmp_path)
+        assert one.student.model == one.resolved()["student"]["model"] == name
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from elad.errors import RunFolderError, StudentError, require
+from elad.kinds import Located
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
 from elad.students.inspection import load_tokenizer
@@ -55,7 +56,7 @@ class Lora:
 class Transformers:
     """Settings of the engine; `lora: null` trains all weights."""
 
-    model: str = "smollm2-135m"
+    model: Located = "smollm2-135m"
     """A folder, a name that `elad models` lists, or a hub id."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     lora: Lora | None = Lora()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elad.errors import ConfigError, require
+from elad.kinds import Located
 from elad.protocols import Teacher
 from elad.records import Purpose, Reply, Request
 
@@ -23,7 +24,7 @@ class LlamaCpp:
     else is in flight and on what the prefix cache holds.
     """
 
-    model: str
+    model: Located
     """A GGUF file, or a name that `elad models` lists."""
     concurrency: int = 4
     """Requests in flight at once."""
