@@ -177,15 +177,22 @@ def test_held_out_questions_need_answers(tmp_path: Path) -> None:
 def test_gold_answers_that_the_task_cannot_read_are_refused(tmp_path: Path, name: str) -> None:
     from dataclasses import replace
 
-    sets: dict[str, Any] = {"pool": problems(5, 1, "p"), "heldout": problems(3, 2, "h"), "warmup": problems(2, 3, "w")}
-    first, *rest = sets[name]
-    told = rf"data\.{name}: problem '{first.id}': the gold answer 'plenty' cannot be read by this task"
+    def given(spoilt: int) -> Data:
+        sets: dict[str, Any] = {
+            "pool": problems(5, 1, "p"),
+            "heldout": problems(3, 2, "h"),
+            "warmup": problems(2, 3, "w"),
+        }
+        sets[name] = [replace(one, answer="plenty") if i < spoilt else one for i, one in enumerate(sets[name])]
+        return Data(**sets)
+
+    told = rf"data\.{name}: problem '{name[0]}0': the gold answer 'plenty' cannot be read by this task"
     with pytest.raises(DataError, match=rf"{told}$"):
-        run(experiment(data=Data(**sets | {name: (replace(first, answer="plenty"), *rest)})), tmp_path)
-    with pytest.raises(DataError, match=rf"{told}, and {len(rest)} more; `elad validate`"):
-        run(experiment(data=Data(**sets | {name: [replace(one, answer="plenty") for one in sets[name]]})), tmp_path)
-    with pytest.raises(DataError, match=rf"'{sets['pool'][0].id}': a choice task needs 2 to 26 choices"):
-        run(experiment(task="choice", data=Data(**sets)), tmp_path)
+        run(experiment(data=given(1)), tmp_path)
+    with pytest.raises(DataError, match=rf"{told}, and 1 more; `elad validate`"):
+        run(experiment(data=given(2)), tmp_path)
+    with pytest.raises(DataError, match="'p0': a choice task needs 2 to 26 choices"):
+        run(experiment(task="choice", data=given(0)), tmp_path)
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
