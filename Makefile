@@ -20,7 +20,7 @@ models: setup
 demo: setup
 	$(BIN)/elad demo
 
-test: setup
+test: models
 	$(BIN)/python -m pytest
 
 check: setup

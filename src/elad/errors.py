@@ -57,6 +57,17 @@ class TeacherError(EladError):
     exit_code = 4
 
 
+def require(holds: bool, key: str, expected: str, value: object) -> None:
+    """Nothing where a setting `holds`. Raises: ConfigError that names its key, what it must be, and what it is.
+
+    >>> require(False, "training.epochs", "above 0", -1)
+    Traceback (most recent call last):
+    elad.errors.ConfigError: training.epochs: must be above 0, not -1
+    """
+    if not holds:
+        raise ConfigError(f"{key}: must be {expected}, not {value}")
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """A closing remark that names the nearest option, or all of them when none is near.
 

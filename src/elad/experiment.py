@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from elad.errors import ConfigError, nearest
+from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
 from elad.ledger.budget import Budget
 from elad.protocols import (
@@ -70,7 +71,7 @@ class Drafting(_Section):
     """How explanations are drawn, in drafting (temperature 0: the student's own best) and evaluation."""
 
     max_tokens: int = Field(default=160, ge=8)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     most_steps: int = Field(default=10, ge=1)
     """A chain of more steps has its surplus merged."""
 
@@ -95,10 +96,17 @@ def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
     return PlainValidator(lambda value, info: build(room, value, where, tag=tag, base=base_of(info)))
 
 
+def _folder_name(name: str) -> str:
+    usable = bool(name) and not name.startswith(".") and name.isprintable() and not {*"/\\"} & {*name}
+    require(usable, "name", "a plain name for a folder, without slashes or a dot in front", repr(name))
+    return name
+
+
 class Experiment(_Section):
     """Everything that decides what a run does."""
 
-    name: str = "run"
+    name: Annotated[str, AfterValidator(_folder_name)] = "run"
+    """The run folder is called so where none is given."""
     data: Data
     task: Annotated[Task, _strategy("elad.tasks", "task")]
     student: Annotated[StudentSettings, _strategy("elad.students", "student", "engine")]
@@ -122,7 +130,7 @@ class Experiment(_Section):
     control: Control = Control()
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
-    """Paths in `data` and `teacher.price` are relative to this folder: that of the file."""
+    """Paths are relative to this folder: that of the file."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

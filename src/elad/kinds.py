@@ -10,9 +10,9 @@ import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import TypeAdapter, ValidationError, ValidationInfo
+from pydantic import AfterValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
 from elad.errors import ConfigError, nearest
 
@@ -20,15 +20,18 @@ _REMEDY = "pip install 'elad[train]' (students) or 'elad[llamacpp]' (llamacpp te
 
 
 def build(room: str, value: object, where: str, *, tag: str = "kind", base: Path = Path()) -> Any:
-    """The strategy that a mapping describes; a value that is no mapping or name is one already.
+    """The strategy that a mapping describes; a dataclass instance is one already.
 
     Files that it names are relative to `base`.
 
-    Raises: ConfigError naming `where.key` for an unknown kind, an unknown key or a wrong type.
+    Raises: ConfigError naming `where` for what is none of these, and `where.key` for an unknown kind, an unknown
+    key or a wrong type.
     """
     if isinstance(value, str):
         value = {tag: value}
     if not isinstance(value, Mapping):
+        if isinstance(value, type) or not dataclasses.is_dataclass(value):
+            raise ConfigError(f"{where}: expected a kind or a mapping of keys, got {value!r}")
         return value
     settings = dict(cast("Mapping[str, Any]", value))
     kind = settings.pop(tag, None)
@@ -68,6 +71,29 @@ def kinds(room: str) -> list[str]:
 def base_of(info: ValidationInfo) -> Path:
     """The folder that files named in a configuration are relative to; the working directory where none was given."""
     return cast("dict[str, Path]", info.context or {}).get("base", Path())
+
+
+class _Found(str):
+    """A path that was found from the folder of the configuration, and how it is written there."""
+
+    written: str
+
+
+def _found(value: str, info: ValidationInfo) -> str:
+    if not value or not (base_of(info) / value).exists():
+        return value
+    found = _Found(base_of(info) / value)
+    found.written = value
+    return found
+
+
+def _written(value: str) -> str:
+    return value.written if isinstance(value, _Found) else value
+
+
+Located = Annotated[str, AfterValidator(_found), PlainSerializer(_written)]
+"""A path, or a name where there is no such file, as a field of a strategy's settings. It is found from `base` of
+the validation's context and written down again as it was given, so that a run is the same wherever it is resumed."""
 
 
 def reasons(error: ValidationError) -> str:

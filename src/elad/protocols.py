@@ -8,10 +8,12 @@ only the loop asks.
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from elad.errors import require
 from elad.records import (
     Candidate,
     Chain,
@@ -78,14 +80,17 @@ class Training:
     """Stop after so many epochs without a lower validation loss; 0 trains to the end."""
 
     def __post_init__(self) -> None:
-        """Raises: ValueError for a step that micro-batches cannot make up."""
-        if min(self.batch_size, self.micro_batch_size) < 1 or self.batch_size % min(
-            self.batch_size, self.micro_batch_size
-        ):
-            raise ValueError(
-                f"training.batch_size: must be a multiple of micro_batch_size, "
-                f"not {self.batch_size} of {self.micro_batch_size}"
-            )
+        """Raises: ConfigError naming the key that cannot be used."""
+        for key in ("epochs", "learning_rate"):
+            value = getattr(self, key)
+            require(isfinite(value) and value > 0, f"training.{key}", "above 0", value)
+        for key in ("batch_size", "micro_batch_size", "max_length"):
+            require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
+        for key in ("warmup_ratio", "validation_share"):
+            require(0 <= getattr(self, key) < 1, f"training.{key}", "at least 0 and below 1", getattr(self, key))
+        require(self.patience >= 0, "training.patience", "at least 0", self.patience)
+        step, part = self.batch_size, min(self.batch_size, self.micro_batch_size)
+        require(step % part == 0, "training.batch_size", "a multiple of micro_batch_size", f"{step} of {part}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

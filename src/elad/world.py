@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +22,7 @@ from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
 from elad.records import Problem, digest, to_json
-from elad.tasks.reading import read, refuse_overlap
+from elad.tasks.reading import read, refuse_overlap, refuse_unreadable
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class World:
     recalled: Ledger | None = None
     """The ledger of another run whose work is taken over where it is the same."""
     exhausted: str | None = None
-    """The cap that was reached, in words."""
+    """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
 
@@ -109,8 +109,10 @@ class World:
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
             state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
+        # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
+        unwritable = kind is not None and issubclass(kind, RunFolderError)
         try:
-            if not (kind and issubclass(kind, RunFolderError)):
+            with suppress(RunFolderError) if unwritable else nullcontext():
                 payload = {"state": state, "reason": reason[:500]}
                 self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
         finally:
@@ -199,6 +201,9 @@ def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], lis
     for problem in warmup:
         if problem.rationale is None or problem.answer is None:
             raise DataError(f"warm-up question {problem.id!r} needs a rationale and an answer")
+    for name, problems in (("pool", pool), ("heldout", heldout), ("warmup", warmup)):
+        files = [source for source in getattr(data, name) if isinstance(source, str)]
+        refuse_unreadable(problems, experiment.task, f"data.{name}: {', '.join(files)}" if files else f"data.{name}")
     return pool, heldout, warmup
 
 

@@ -55,6 +55,10 @@ def test_run_status_and_export(mine: Path) -> None:
     assert [row["questions"] for row in told["rounds"]] == [0, 5]
     status = json.loads(elad("status", "out", "--json", cwd=mine).stdout)
     assert {"state", "reason", "rounds", "spent", "budget", "outcomes"} <= status.keys()
+    promised = {"round", "accuracy", "interval", "parsed", "questions", "tokens_in", "tokens_out", "money"}
+    for row in status["rounds"]:
+        assert promised <= row.keys()
+        assert row["interval"] == row["intervals"]["accuracy"]
     assert {"money", "currency", "calls", "tokens_in", "tokens_out", "seconds"} <= status["spent"].keys()
     shown = elad("status", "out", cwd=mine)
     assert "accuracy" in shown.stdout
@@ -77,6 +81,10 @@ def test_run_status_and_export(mine: Path) -> None:
         (["run", "mine.yaml", "--set", "data.heldout=pool.jsonl"], 2, "pool"),
         (["run", "mine.yaml", "--set", "teacher.kind=recorded"], 3, "serves"),
         (["run", "mine.yaml", "--set", "student={engine: transformers, model: smolm2}"], 2, "smollm2-135m"),
+        (["run", "mine.yaml", "--set", "task=5"], 2, "task: expected a kind"),
+        (["run", "mine.yaml", "--set", "selector=null"], 2, "selector: expected a kind"),
+        (["run", "mine.yaml", "--set", "reviser.votes=0"], 2, "reviser.votes: must be at least 1, not 0"),
+        (["run", "mine.yaml", "--set", "name=../../x"], 2, "name: "),
         (["run", "json:lods"], 2, "json:lods"),
         (["status", "nowhere"], 2, "not a run folder"),
         (["export", "nowhere", "--to", "massages"], 2, "did you mean 'messages'?"),

@@ -46,7 +46,9 @@ def test_an_empty_pool_ends_the_run_normally(tmp_path: Path) -> None:
     rounds = run(experiment("rounds.count=9"), tmp_path)
     assert len(rounds[-1].picks) == 6
     assert len(rounds) == 5
-    assert status(tmp_path)["state"] == "finished"
+    assert (status(tmp_path)["state"], status(tmp_path)["reason"]) == ("finished", "no question of the pool is left")
+    run(experiment("rounds.count=4"), tmp_path)
+    assert status(tmp_path)["reason"] == "all rounds done"
 
 
 def test_running_a_finished_run_again_changes_nothing(tmp_path: Path) -> None:
@@ -100,6 +102,24 @@ def test_a_cap_ends_the_run_normally_and_holds(tmp_path: Path, budget: str, reas
     assert reason in told["reason"]
     assert told["spent"]["calls"] <= 9 or "calls" not in budget
     assert told["rounds"][-1]["questions"] <= 8
+
+
+def test_a_student_that_cannot_be_saved_ends_the_run_with_a_word_and_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elad.students.fake import FakeStudent
+
+    def full(*_: object, **__: object) -> None:
+        raise RunFolderError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStudent, "fit", full)
+        with pytest.raises(RunFolderError, match="full"):
+            run(experiment(), tmp_path / "a")
+    assert status(tmp_path / "a")["reason"] == "RunFolderError: the disk is full"
+    run(experiment(), tmp_path / "a")
+    run(experiment(), tmp_path / "b")
+    assert history(tmp_path / "a") == history(tmp_path / "b")
 
 
 def test_a_larger_cap_takes_up_what_the_smaller_one_left(tmp_path: Path) -> None:
@@ -252,6 +272,29 @@ def test_a_round_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     (turn, *_) = run(experiment("rounds.count=1"), tmp_path)
     earlier = {name: value for name, value in to_json(turn).items() if name != "too_long"}
     assert from_json(Round, earlier) == turn
+
+
+@pytest.mark.parametrize("name", ["pool", "heldout", "warmup"])
+def test_gold_answers_that_the_task_cannot_read_are_refused(tmp_path: Path, name: str) -> None:
+    from dataclasses import replace
+
+    def given(spoilt: int) -> Data:
+        sets: dict[str, Any] = {
+            "pool": problems(5, 1, "p"),
+            "heldout": problems(3, 2, "h"),
+            "warmup": problems(2, 3, "w"),
+        }
+        sets[name] = [replace(one, answer="plenty") if i < spoilt else one for i, one in enumerate(sets[name])]
+        return Data(**sets)
+
+    told = rf"data\.{name}: problem '{name[0]}0': the gold answer 'plenty' cannot be read by this task"
+    with pytest.raises(DataError, match=rf"{told}$"):
+        run(experiment(data=given(1)), tmp_path)
+    with pytest.raises(DataError, match=rf"{told}, and 1 more; `elad validate`"):
+        run(experiment(data=given(2)), tmp_path)
+    with pytest.raises(DataError, match="'p0': a choice task needs 2 to 26 choices"):
+        run(experiment(task="choice", data=given(0)), tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
 
 
 def test_control_shares_are_refused_by_name() -> None:

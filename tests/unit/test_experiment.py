@@ -1,5 +1,6 @@
 """The configuration: what it takes, what it refuses and in which words, and what makes two the same."""
 
+from math import inf, isinf, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ BASE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
+        ({"task": 5}, r"task: expected a kind or a mapping of keys, got 5"),
+        ({"teacher": None}, r"teacher: expected a kind .*None"),
+        ({"selector": None}, r"selector: expected a kind .*None"),
+        ({"objective": [1]}, r"objective: expected a kind .*\[1\]"),
+        ({"uncertainty": dict}, r"uncertainty: expected a kind .*dict"),
+        *(({"name": name}, r"name: must be a plain name") for name in ("", ".x", "../../x", "/x", "a\\b", "a\0b")),
         ({"roundz": 1}, r"roundz: unknown key; did you mean 'rounds'\?"),
         ({"rounds": {"cuont": 2}}, r"rounds\.cuont: unknown key; did you mean 'count'\?"),
         ({"rounds": {"count": "many"}}, r"rounds\.count: .*integer.*'many'"),
@@ -33,13 +40,15 @@ BASE: dict[str, Any] = {
         ({"teacher": {"kind": "openai", "modell": "x"}}, r"teacher\.modell: unknown key.*'model'"),
         ({"teacher": {"kind": "nowhere.at:All"}}, r"teacher\.kind: 'nowhere\.at:All' cannot be imported"),
         ({"reviser": {"kind": "first_error", "judge": "direkt"}}, r"reviser\.judge: .*'direct'"),
-        ({"reviser": {"kind": "first_error", "turns": 0}}, r"turns must be at least 1"),
+        ({"reviser": {"kind": "first_error", "turns": 0}}, r"reviser\.turns: must be at least 1, not 0"),
         ({"data": {"pool": "p"}}, r"data\.heldout: Field required"),
         ({"data": {"pool": "p", "heldout": []}}, r"data\.heldout: .*at least 1"),
         ({"data": {"pool": [{"path": "p"}], "heldout": "h"}}, r"data\.pool"),
         ({"budget": {"money": -1}}, r"budget\.money: must be 0 or more"),
         ({"budget": {"money": float("nan")}}, r"budget\.money: must be 0 or more"),
-        ({"training": {"batch_size": 6}}, r"training\.batch_size: must be a multiple"),
+        ({"training": {"batch_size": 6}}, r"training\.batch_size: must be a multiple of .*, not 6 of 4"),
+        ({"drafting": {"temperature": inf}}, r"drafting\.temperature: .*finite"),
+        ({"drafting": {"temperature": nan}}, r"drafting\.temperature: "),
         ({"teacher": {"kind": "json:loads"}}, r"teacher\.kind: 'json:loads' is not a dataclass"),
         ({"teacher": {"kind": "openai", "model": "x", "base_url": "http://bob:pw@h/v1"}}, r"holds a user, password"),
     ],
@@ -47,6 +56,38 @@ BASE: dict[str, Any] = {
 def test_what_cannot_be_used_is_named(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         Experiment.of(BASE | wrong)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "values"),
+    [
+        ("training", "epochs", (0, -1, nan, inf)),
+        ("training", "learning_rate", (0, -1, nan, inf)),
+        ("training", "batch_size", (0, -4)),
+        ("training", "micro_batch_size", (0, -4)),
+        ("training", "max_length", (0,)),
+        ("training", "warmup_ratio", (-0.1, 1, nan)),
+        ("training", "validation_share", (-0.1, 1, 5, nan)),
+        ("training", "patience", (-2,)),
+        ("reviser", "votes", (0,)),
+        ("reviser", "max_tokens", (0, -1)),
+        ("reviser=rewrite", "max_tokens", (0,)),
+        ("reviser=answer_only", "max_tokens", (0,)),
+        ("student=transformers", "batch_size", (0,)),
+        ("student=transformers", "lora.rank", (0, -1)),
+        ("student=transformers", "lora.alpha", (0,)),
+        ("student=transformers", "lora.dropout", (-0.1, 1, nan)),
+        ("teacher=llamacpp", "timeout_seconds", (0, nan)),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(section: str, key: str, values: tuple[float, ...]) -> None:
+    section, _, kind = section.partition("=")
+    tag = "engine" if section == "student" else "kind"
+    model = {"model": "x"} if section == "teacher" else {}
+    one = Experiment.of(BASE | ({section: {tag: kind, **model}} if kind else {}))
+    for value in values:
+        with pytest.raises(ConfigError, match=rf"{section}\.{key.replace('.', '[.]')}: must be .*, not {value}"):
+            one.but([f"{section}.{key}={'.nan' if isnan(value) else '.inf' if isinf(value) else value}"])
 
 
 def test_resolved_makes_the_same_experiment_again() -> None:
@@ -77,6 +118,38 @@ def test_a_file_names_itself_in_its_errors_and_paths_are_relative_to_it(tmp_path
         Experiment.load(path)
     path.write_text(yaml.safe_dump(BASE))
     assert Experiment.load(path).base == tmp_path
+
+
+def test_every_path_in_a_file_is_relative_to_it_and_written_down_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    for name in ("model", "nli"):
+        (tmp_path / "conf" / name).mkdir()
+    for name in ("model.gguf", "key"):
+        (tmp_path / "conf" / name).touch()
+    raw = BASE | {
+        "student": {"engine": "transformers", "model": "model"},
+        "teacher": {"kind": "openai", "model": "key", "api_key_file": "../conf/key", "tokenizer": "./model.gguf"},
+        "uncertainty": {"kind": "elad", "inter": "entailment", "nli": {"model": "nli"}},
+    }
+    path = tmp_path / "conf" / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    one: Any = Experiment.load(path)
+    assert Path(one.student.model) == path.parent / "model"
+    assert Path(one.teacher.tokenizer) == path.parent / "model.gguf"
+    assert Path(one.teacher.api_key_file).samefile(path.parent / "key")
+    assert Path(one.uncertainty.nli.model) == path.parent / "nli"
+    assert one.teacher.model == "key"  # a name at the endpoint, whatever lies here
+    assert one.but(["seed=1"]).student == one.student
+    assert one.identity() == Experiment.of(raw).identity()
+    assert one.resolved()["teacher"]["api_key_file"] == "../conf/key"
+    local: Any = one.but(teacher={"kind": "llamacpp", "model": "model.gguf"})
+    assert Path(local.teacher.model) == path.parent / "model.gguf"
+
+
+def test_what_does_not_lie_beside_the_file_is_left_as_it_is(tmp_path: Path) -> None:
+    for name in ("smollm2-135m", "a/b", str(tmp_path)):
+        one: Any = Experiment.of(BASE | {"student": {"engine": "transformers", "model": name}}, base=tmp_path)
+        assert one.student.model == one.resolved()["student"]["model"] == name
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The ledger: whole groups or nothing, one writer, clear words about damage."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from elad.errors import RunFolderError
 from elad.ledger.budget import Budget
-from elad.ledger.events import FILE, Kind, Ledger
+from elad.ledger.events import FILE, Kind, Ledger, is_held
 from elad.records import Charge, Reply, ReplyOutcome, to_json
 
 AMOUNTS = st.integers(0, 10_000)
@@ -177,6 +178,24 @@ def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, wr
         assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
         assert ledger.meta("schema_version") == "2"
     assert ((tmp_path / FILE).read_bytes() == before) is not write
+
+
+def test_who_looks_whether_a_folder_is_held_keeps_no_writer_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_held(tmp_path)
+        waited: list[float] = []
+
+        def look_away(seconds: float) -> None:
+            waited.append(seconds)
+            fcntl.flock(looking, fcntl.LOCK_UN)
+
+        monkeypatch.setattr("elad.ledger.events.time.sleep", look_away)
+        with Ledger(tmp_path, write=True):
+            assert is_held(tmp_path)
+        assert len(waited) == 1
 
 
 def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elad.errors import StudentError
+from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
 from elad.students.sampling import PerRowSampling
@@ -261,6 +261,46 @@ def loss_of(student: Student, row: Example) -> float:
     with torch.no_grad():
         loss = step_loss(student.model, batch, Sft())
     return float(loss.total / loss.count)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "tokenizer.json", "elad.json"])
+def test_what_keeps_a_student_from_being_saved_is_told_and_half_of_one_is_none(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    start = Transformers(model=str(folder), dtype="float32").open()
+    start.fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name / "in the way").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="cannot be saved"):
+        start.fit([example(2)], Sft(), QUICK, seed=1, folder=tmp_path)
+    with pytest.raises(StudentError, match=str(tmp_path)):
+        start.settings.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lora", "name"),
+    [
+        (Lora(), "elad.json"),
+        (Lora(), "adapter_model.safetensors"),
+        (Lora(), "adapter_config.json"),
+        (None, "elad.json"),
+        (None, "model.safetensors"),
+        (None, "config.json"),
+        (None, "tokenizer.json"),
+    ],
+)
+def test_a_torn_student_is_refused_by_name(folder: Path, tmp_path: Path, lora: Lora | None, name: str) -> None:
+    start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
+    start.fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    torn = [whole[: len(whole) // 2], b"", b"[]", b"{}"] if name.startswith("elad") else [whole[: len(whole) // 2], b""]
+    for content in torn:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(StudentError, match=str(tmp_path)):
+            start.settings.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(StudentError, match=str(tmp_path)):
+        start.settings.load(tmp_path)
 
 
 def test_a_folder_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:

@@ -79,11 +79,28 @@ def test_messages() -> None:
     ]
     found = _problem({"messages": turns})
     assert (found.question, found.answer, found.rationale) == ("3 + 4?", "7", "3 + 4 = 7.")
+    assert found.context == "User: 2 + 2?\nAssistant: 4"
     assert _problem({"messages": turns[:3]}).answer is None
+    assert _problem({"messages": turns[2:]}).context is None
     with_choices = _problem(
         {"messages": [*turns[:3], {"role": "assistant", "content": "The answer is (B) 7."}], "choices": ["6", "7"]}
     )
     assert with_choices.answer == "7"
+
+
+def test_what_was_said_before_the_question_is_its_context() -> None:
+    turns = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Tom has 5 pens."},
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": " He buys 3. How many now? "},
+    ]
+    reply = {"role": "assistant", "content": "5 + 3 = 8.\nThe answer is 8."}
+    told = "User: Tom has 5 pens.\nAssistant: ok"
+    for row in ({"messages": [*turns, reply]}, {"prompt": turns, "completion": [reply]}):
+        found = _problem(row)
+        assert (found.question, found.context, found.answer) == ("He buys 3. How many now?", told, "8")
+        assert _problem(row | {"context": "A shop."}).context == f"A shop.\n\n{told}"
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ def look(experiment: Experiment, runs: Path) -> list[Finding]:
 
     `runs` is where checkpoints will lie.
     """
-    settings = experiment.resolved()["student"]
-    name = settings.get("model")
+    name = getattr(experiment.student, "model", None)
     if not isinstance(name, str):
         spared = "tokenizer, chat template, context, disk, memory and threads were not looked at"
-        return [ok("student files", f"the student `{settings['engine']}` has none: {spared}", fatal=True)]
+        engine = experiment.resolved()["student"]["engine"]
+        return [ok("student files", f"the student `{engine}` has none: {spared}", fatal=True)]
     try:
         path = on_disk(name)
     except StudentError as error:

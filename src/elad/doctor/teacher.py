@@ -115,7 +115,7 @@ def _in_process(settings: LlamaCpp) -> list[Finding]:
 
 def _tokenizers(experiment: Experiment, teacher_model: str | None) -> Finding:
     """Whether both cut text alike; that takes the files of both."""
-    name, student_model = "tokenizers alike", experiment.resolved()["student"].get("model")
+    name, student_model = "tokenizers alike", getattr(experiment.student, "model", None)
     if teacher_model is None or not isinstance(student_model, str):
         whose = "student" if teacher_model is not None else "teacher"
         return unknown(name, f"the {whose}'s tokenizer is not on this machine", _WHITE_BOX)

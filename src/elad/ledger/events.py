@@ -26,6 +26,9 @@ FILE = "ledger.sqlite"
 PLAN_FILE = "plan.json"
 """Beside it: what was forecast before anything was spent."""
 
+_LOOKS, _LOOK_SECONDS = 10, 0.02
+"""So often, and so far apart, a writer tries again: longer than anyone looks whether the folder is held."""
+
 
 class Kind(StrEnum):
     """What an event tells."""
@@ -227,7 +230,7 @@ class _Lock:
         except OSError as error:
             raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
         except OSError as error:
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
@@ -237,15 +240,26 @@ class _Lock:
         self._file.write(f"process {os.getpid()}")
         self._file.flush()
 
+    def _take(self) -> None:
+        """Waits out those who only look (`is_held`), not another writer. Raises: OSError when one holds it."""
+        for left in reversed(range(_LOOKS)):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
     def release(self) -> None:
         self._file.close()
 
 
 def is_held(folder: Path) -> bool:
-    """Whether some process is writing to the run folder now."""
+    """Whether some process is writing to the run folder now. Those who look do not see each other."""
     try:
         with (folder / "lock").open("r", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except OSError:

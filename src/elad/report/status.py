@@ -122,6 +122,7 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
                 "round": turn.round,
                 "accuracy": turn.accuracy,
                 "accuracy_lenient": turn.accuracy_lenient,
+                "interval": list(turn.intervals["accuracy"]),
                 "intervals": {name: list(bounds) for name, bounds in turn.intervals.items()},
                 "parsed": turn.parsed,
                 "steps": turn.steps,

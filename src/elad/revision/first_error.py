@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from elad.errors import require
 from elad.protocols import Revising, Task
 from elad.records import Candidate, Purpose, Revision, RevisionOutcome
 from elad.revision import texts
@@ -38,8 +39,9 @@ class FirstError:
     """Bound of every reply."""
 
     def __post_init__(self) -> None:
-        if self.turns < 1:
-            raise ValueError("turns must be at least 1")
+        """Raises: ConfigError naming the key that cannot be used."""
+        for key in ("turns", "votes", "max_tokens"):
+            require(getattr(self, key) >= 1, f"reviser.{key}", "at least 1", getattr(self, key))
 
     @property
     def needs(self) -> frozenset[Purpose]:

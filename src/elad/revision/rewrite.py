@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from elad.errors import require
 from elad.protocols import Revising, Task
 from elad.records import Candidate, Purpose, Revision, RevisionOutcome
 from elad.revision import texts
@@ -15,6 +16,10 @@ class Rewrite:
     """The chain to train on is the teacher's own solution, written without a look at the student's."""
 
     max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError naming the key that cannot be used."""
+        require(self.max_tokens >= 1, "reviser.max_tokens", "at least 1", self.max_tokens)
 
     @property
     def needs(self) -> frozenset[Purpose]:

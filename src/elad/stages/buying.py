@@ -16,7 +16,7 @@ CONTINUE_CHUNK = 64
 
 
 def allowance(world: World, number: int) -> int:
-    """How many questions the round may buy: the plan, the cap and the open pool allow."""
+    """How many questions the round may buy: the plan, the cap and the open pool allow; the world is told why none."""
     seconds = world.experiment.budget.seconds
     if seconds is not None and world.ledger.elapsed_seconds() >= seconds:
         world.exhausted = f"budget reached: seconds: {seconds:g}"
@@ -26,7 +26,11 @@ def allowance(world: World, number: int) -> int:
     left = world.experiment.budget.questions_left(bought, world.experiment.rounds.questions)
     if not left:
         world.exhausted = f"budget reached: questions: {world.experiment.budget.questions}"
-    return min(left, len(open_problems(world, number)))
+        return 0
+    unasked = len(open_problems(world, number))
+    if not unasked:
+        world.exhausted = "no question of the pool is left"
+    return min(left, unasked)
 
 
 def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> list[Candidate]:

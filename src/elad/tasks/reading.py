@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from elad.errors import ConfigError, DataError, nearest
+from elad.protocols import Task
 from elad.records import Problem
 from elad.tasks.shapes import FIELDS, Shaped
 from elad.tasks.sources import rows
@@ -58,6 +59,29 @@ def refuse_overlap(pool: Sequence[Problem], heldout: Sequence[Problem]) -> None:
         raise DataError(
             f"{len(shared)} held-out question(s) are in the pool too, such as {second!r} (in the pool: {first!r})"
         )
+
+
+def refuse_unreadable(problems: Sequence[Problem], task: Task, where: str) -> None:
+    """Refuses gold answers that the task cannot read from its own conclusion: no chain could ever be right.
+
+    Raises: DataError that opens with `where`, names the first such problem and counts the rest.
+    """
+    found = [complaint for problem in problems if (complaint := _unreadable(problem, task))]
+    if found:
+        more = f", and {len(found) - 1} more; `elad validate` lists them" if found[1:] else ""
+        raise DataError(f"{where}: {found[0]}{more}")
+
+
+def _unreadable(problem: Problem, task: Task) -> str | None:
+    if problem.answer is None:
+        return None
+    try:
+        read_back = task.parse(task.conclusion(problem, problem.answer), problem).answer
+    except ValueError as error:
+        return str(error)
+    if task.same(read_back, problem.answer, problem):
+        return None
+    return f"problem {problem.id!r}: the gold answer {problem.answer[:80]!r} cannot be read by this task"
 
 
 def same_question(problem: Problem) -> tuple[str, ...]:

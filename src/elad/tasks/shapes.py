@@ -1,13 +1,14 @@
 """One row of data into a problem, whatever its shape.
 
 Row shapes, told by their columns: `question` with `choices`, `answer`, `rationale`, `context`, `id`;
-`prompt` and `completion`; `messages`. Of a completion or a last assistant turn, what follows the last
+`prompt` and `completion`; `messages`. The last turn of the user is the question, and what both said before it
+is its context; system messages are left out. Of a completion or a last assistant turn, what follows the last
 conclusion ("The answer is", "####", ...) is the answer and the rest is the rationale; a text that
 does not conclude is an answer when it is one short line, else a rationale without an answer.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from elad.errors import DataError, nearest
 from elad.records import Problem, digest
@@ -24,6 +25,16 @@ Solution: TypeAlias = tuple[str | None, str | None]
 """Answer and rationale."""
 
 
+class _Asked(NamedTuple):
+    """What a row asks, in whatever shape."""
+
+    question: str
+    reply: str | None = None
+    """A worked solution, if the shape holds one."""
+    before: str | None = None
+    """The turns before the question, each with who spoke."""
+
+
 class Shaped:
     """One row on its way to a problem; `where` opens every complaint."""
 
@@ -34,10 +45,10 @@ class Shaped:
 
     def problem(self) -> tuple[Problem, bool]:
         """The problem, and whether the row names it."""
-        question, reply, used = self._shape()
+        (question, reply, before), used = self._shape()
         choices = self._choices()
         answer, rationale = self._answered(reply, choices)
-        context = self._text("context")
+        context = "\n\n".join(part for part in (self._text("context"), before) if part) or None
         id_ = self._text("id")
         taken = {self._column(field) for field in (*_ALWAYS, *used)}
         return Problem(
@@ -50,22 +61,21 @@ class Shaped:
             metadata={key: value for key, value in self.row.items() if key not in taken},
         ), id_ is not None
 
-    def _shape(self) -> tuple[str, str | None, list[str]]:
-        """Question, worked solution if the shape holds one, and the columns that they use up.
+    def _shape(self) -> tuple[_Asked, list[str]]:
+        """What is asked, and the columns that it uses up.
 
         Lists of messages are not used up: they hold more than the question, and become metadata.
         """
         if "question" in self.columns or self._column("question") in self.row:
-            return self._required("question"), None, ["question"]
+            return _Asked(self._required("question")), ["question"]
         if self._has("messages"):
-            return *self._turns("messages"), []
+            return self._turns("messages"), []
         if not self._has("prompt"):
             raise DataError(f"{self.where}: no column 'question'; {nearest('question', self.row)}")
         used = [field for field in ("prompt", "completion") if isinstance(self.row.get(self._column(field)), str)]
-        question = self._required("prompt") if "prompt" in used else self._turns("prompt")[0]
-        if "completion" in used or not self._has("completion"):
-            return question, self._text("completion"), used
-        return question, self._turns("completion")[1], used
+        asked = _Asked(self._required("prompt")) if "prompt" in used else self._turns("prompt")
+        plain = "completion" in used or not self._has("completion")
+        return asked._replace(reply=self._text("completion") if plain else self._turns("completion").reply), used
 
     def _answered(self, reply: str | None, choices: tuple[str, ...] | None) -> Solution:
         """Answer and rationale: columns of their own come before what a worked solution holds."""
@@ -168,18 +178,22 @@ class Shaped:
             raise DataError(f"{self.where}: column {column!r}: expected 0 to {len(choices) - 1}, found {index}")
         return choices[index]
 
-    def _turns(self, field: str) -> tuple[str, str | None]:
-        """The last user turn of a conversation, and the assistant's after it."""
+    def _turns(self, field: str) -> _Asked:
+        """The last user turn of a conversation, the assistant's after it, and what was said before."""
         column = self._column(field)
         value: object = self.row[column]
         turns = [self._turn(item, column) for item in cast("list[object]", value)] if isinstance(value, list) else []
         if not turns:
             raise self._wrong(column, "a list of messages")
         reply = turns.pop()[1] if turns[-1][0] == "assistant" else None
-        asked = [content for role, content in turns if role == "user" and content.strip()]
-        if not asked and field != "completion":
+        said = [(role, content.strip()) for role, content in turns if content.strip() and role != "system"]
+        while said and said[-1][0] != "user":
+            said.pop()
+        if not said and field != "completion":
             raise DataError(f"{self.where}: column {column!r}: expected a message of the user, found none")
-        return (asked[-1].strip() if asked else ""), reply
+        question = said.pop()[1] if said else ""
+        before = "\n".join(f"{role.capitalize()}: {content}" for role, content in said)
+        return _Asked(question, reply, before or None)
 
     def _turn(self, item: object, column: str) -> tuple[str, str]:
         if isinstance(item, dict):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elad.errors import ConfigError
+from elad.errors import ConfigError, require
+from elad.kinds import Located
 from elad.protocols import Teacher
 from elad.records import Purpose, Reply, Request
 
@@ -23,7 +24,7 @@ class LlamaCpp:
     else is in flight and on what the prefix cache holds.
     """
 
-    model: str
+    model: Located
     """A GGUF file, or a name that `elad models` lists."""
     concurrency: int = 4
     """Requests in flight at once."""
@@ -38,6 +39,7 @@ class LlamaCpp:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"teacher.{name}: {value} is less than 1")
+        require(self.timeout_seconds > 0, "teacher.timeout_seconds", "above 0", self.timeout_seconds)
 
     def open(self) -> Teacher:
         """The teacher, loaded.

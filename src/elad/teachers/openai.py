@@ -6,6 +6,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from elad.errors import ConfigError
+from elad.kinds import Located
 from elad.ledger.price_forms import AnyPrice
 from elad.protocols import Teacher
 from elad.teachers.keys import read_key
@@ -24,13 +25,13 @@ class OpenAI:
     base_url: str = "https://api.openai.com/v1"
     model: str
     api_key_env: str = "OPENAI_API_KEY"
-    api_key_file: str | None = None
+    api_key_file: Located | None = None
     """A file with the key instead, which only its owner may read (mode 600)."""
     price: AnyPrice | None = None
     channel: Literal["live", "batch", "auto"] = "live"
     """`batch`: requests go through the batch API, at `price.batch_discount` less and within 24 hours; a run that was
     stopped finds its batches again. `auto`: that where the endpoint has it and a discount is known, else `live`."""
-    tokenizer: str | None = None
+    tokenizer: Located | None = None
     """The model's folder, GGUF file or known name on this machine: counts the tokens of replies whose usage the
     endpoint does not tell. Without it such a reply is charged at its worst case."""
     concurrency: int = 64

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from elad.errors import ConfigError
+from elad.kinds import Located
 
 _BATCH = 32
 _MAX_TOKENS = 512
@@ -18,7 +19,7 @@ _Scorer: TypeAlias = Callable[[list[tuple[str, str]]], list[float]]
 class CrossEncoder:
     """An `Entailment` scorer from a folder or a hub name; loaded at the first question, then kept."""
 
-    model: str
+    model: Located
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """For each pair, the probability that the first entails the second.

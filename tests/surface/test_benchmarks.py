@@ -1,0 +1,48 @@
+"""The last line of a benchmark: the keys that others script against."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
+RUNNERS = {"real_run"}
+"""Scripts that run experiments, and measure nothing against anything."""
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_benchmark_names_all_that_is_promised(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert {key for key in PROMISED if f'"{key}":' not in text} == set()
+
+
+def verdict(script: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a script says of its rows, but for the name."""
+    spec = importlib.util.spec_from_file_location(script, FOLDER / f"{script}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    told = module.verdict(rows)
+    assert told.keys() | {"name"} == PROMISED
+    return told
+
+
+def test_revisers_compare_the_best_mode_with_rewriting() -> None:
+    rows = [{"mode": mode, "wrong": 10, "repaired": n} for mode, n in (("rewrite", 4), ("direct", 3), ("rollout", 5))]
+    told = verdict("revisers", rows)
+    assert (told["ratio"], told["met"], told["spread"]) == (1.25, True, [1.25, 1.25])
+    for few in (rows[:1], rows[1:], [rows[0] | {"repaired": 0}, rows[1]]):
+        told = verdict("revisers", few)
+        assert (told["ratio"], told["met"], told["spread"]) == (None, None, None)
+
+
+def test_injection_compares_replies_in_form_with_orders_and_without() -> None:
+    counts = (("direct", "no", 10), ("direct", "yes", 9), ("rollout", "no", 10), ("rollout", "yes", 10))
+    rows = [{"judge": judge, "orders": orders, "in_form": n} for judge, orders, n in counts]
+    told = verdict("injection", rows)
+    assert (told["ratio"], told["met"], told["runs"], told["spread"]) == (0.95, True, 2, [0.9, 1.0])
+    assert verdict("injection", [row | {"in_form": 0} for row in rows])["ratio"] is None
