@@ -4,6 +4,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from elad.errors import ConfigError, TeacherError
 from elad.ledger.prices import Price
 from elad.records import Message, Problem, Purpose, Reply, ReplyOutcome, Request, Sampling
 from elad.teachers import call
+from elad.teachers.answers import MOST_TEXT_BYTES
 from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI
 
@@ -40,7 +42,7 @@ def completion(content: str | None = "4", finish: str = "stop", usage: object = 
         "finish_reason": finish,
         "message": {"role": "assistant", "content": content, **message},
     }
-    return 200, {}, {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}
+    return 200, {}, {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage}
 
 
 def failure(status: int, message: str, **headers: str) -> Answer:
@@ -129,10 +131,10 @@ def ask(server: ChatServer, *requests: Request, **settings: Any) -> list[Reply]:
 
 
 def test_an_answer_is_charged_by_the_price_list(serve: Callable[..., ChatServer]) -> None:
-    endpoint = serve(completion("4"))
-    (reply,) = ask(endpoint, price=PRICE)
+    endpoint, asked = serve(completion("4")), request("y" * 90)
+    (reply,) = ask(endpoint, asked, price=PRICE)
     assert (reply.outcome, reply.text, reply.reason) == (ReplyOutcome.OK, "4", "")
-    assert reply.request == request().key
+    assert reply.request == asked.key
     assert reply.teacher == "openai:m"
     charge = reply.charge
     assert (charge.calls, charge.tokens_in, charge.tokens_cached, charge.tokens_out) == (1, 100, 40, 10)
@@ -247,6 +249,60 @@ def test_the_key_is_in_no_reason(serve: Callable[..., ChatServer], status: int) 
     assert CANARY not in repr(reply)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        completion(f"My key is {CANARY}.\nIt is {CANARY}."),
+        completion(" " * (MOST_TEXT_BYTES - 9) + CANARY),
+        completion(None, refusal=f"Not with {CANARY}" + "x" * 150 + CANARY),
+        (200, {}, {**completion()[2], "model": "x" * 70 + CANARY}),
+        (200, {}, {**completion()[2], "model": CANARY}),
+        failure(400, "x" * 290 + CANARY),
+        (400, {}, f"<p>{CANARY}</p>".encode()),
+        (400, {}, b"x" * (256 * 1024 - 9) + CANARY.encode()),
+    ],
+)
+def test_an_echoed_key_is_in_no_reply_not_even_a_part(serve: Callable[..., ChatServer], said: Answer) -> None:
+    (reply,) = ask(serve(said), attempts=1)
+    assert CANARY[:9] not in repr(reply)
+
+
+def test_a_word_that_stands_for_no_key_stays_in_the_text(
+    serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    (reply,) = ask(serve(completion("There are none.\n\nThe answer is 0.")))
+    assert reply.text == "There are none.\n\nThe answer is 0."
+
+
+def test_a_text_without_end_is_cut(serve: Callable[..., ChatServer]) -> None:
+    (reply,) = ask(serve(completion("é" * 50_000)))
+    assert (reply.outcome, reply.text) == (ReplyOutcome.TRUNCATED, "é" * (MOST_TEXT_BYTES // 2))
+    assert str(MOST_TEXT_BYTES) in reply.reason
+
+
+def test_all_that_is_to_be_said_of_a_reply_is_said(serve: Callable[..., ChatServer]) -> None:
+    status, headers, body = completion("The ans", "length", usage=None)
+    turned_down = failure(400, "Unsupported value: 'temperature' does not support 0.0 with this model.")
+    (reply,) = ask(serve(turned_down, (status, headers, {**body, "model": "another"})))
+    for part in ("max_tokens", "told no usage", "answered by 'another'", "turned down: sampling"):
+        assert part in reply.reason
+
+
+@pytest.mark.parametrize(
+    ("tokens_in", "tokens_out", "total", "noted"),
+    [(37, 5, 42, False), (37, 5, None, False), (37, 6, 43, True), (38, 5, 43, True), (10, 5, 99, True)],
+)
+def test_a_bill_above_the_reservation_is_noted(
+    serve: Callable[..., ChatServer], tokens_in: int, tokens_out: int, total: int | None, noted: bool
+) -> None:
+    asked = request("y" * 21, sampling=Sampling(max_tokens=5))
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": total}
+    (reply,) = ask(serve(completion(usage=usage)), asked)
+    assert ("more than the 37 + 5 that were reserved" in reply.reason) is noted
+    assert reply.charge.tokens_in + reply.charge.tokens_out == (total or tokens_in + tokens_out)
+
+
 @pytest.mark.parametrize("body", [b"<html>nginx</html>", b'"' + b"x" * 5_000_000])
 def test_a_good_status_without_a_completion_is_a_lost_reply(serve: Callable[..., ChatServer], body: bytes) -> None:
     endpoint = serve((200, {}, body))
@@ -319,6 +375,45 @@ def test_worst_case_bounds_bytes_and_prices_them(serve: Callable[..., ChatServer
         plain = request("é" * 10, sampling=Sampling(max_tokens=7))
         assert teacher.worst_case(plain) == (36, 7, pytest.approx((36 * 1.0 + 7 * 2.0) / 1e6))
         assert teacher.worst_case(request("é" * 10, schema=SCHEMA))[0] > 36
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("cached", [None, 0.5, 1.0, 3.0])
+def test_worst_case_bears_any_share_of_cached_tokens(
+    serve: Callable[..., ChatServer], cached: float | None, batch: bool
+) -> None:
+    price = Price(input=1.0, cached_input=cached, output=2.0, batch_discount=0.5)
+    with opened(serve(completion()), price=price) as teacher:
+        teacher.link = replace(teacher.link, batch=batch)
+        tokens_in, tokens_out, money = teacher.worst_case(request())
+        most = teacher.most(request())
+    tokens = {"tokens_in": tokens_in, "tokens_out": tokens_out, "batch": batch}
+    dues = [price.money(tokens_cached=part, **tokens) for part in range(tokens_in + 1)]
+    assert money == pytest.approx(max(dues))
+    assert money == price.money(tokens_cached=most.tokens_cached, **tokens)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "param", "code", "named"),
+    [
+        ("bad request: 'What temperature has the top_p json_schema?'", "messages[0].content", None, set()),
+        ("too long: 'What temperature has it?'", None, "context_length_exceeded", set()),
+        ("filtered: 'What temperature has it?'", "", "content_filter", set()),
+        ("What temperature?", "prompt", "content_filter", set()),
+        ("Unsupported value", "temperature", "unsupported_value", {"sampling"}),
+        ("'top_p' is not taken", None, "unsupported_parameter", {"sampling"}),
+        ("not supported", "response_format.json_schema", None, {"schema"}),
+        ("'max_tokens' is not supported: use 'max_completion_tokens'", "max_tokens", None, {"max_tokens"}),
+        ("max_tokens is too large", "max_tokens", None, set()),
+        ("json_schema and temperature", 7, 400, {"schema", "sampling"}),
+    ],
+)
+def test_what_a_400_turns_down_is_what_its_body_names(
+    serve: Callable[..., ChatServer], complaint: str, param: object, code: object, named: set[str]
+) -> None:
+    with opened(serve(completion())) as teacher:
+        assert teacher.concede(complaint, param, code) == named
+        assert teacher.conceded == named
 
 
 def test_text_that_is_not_unicode_fails_alone(serve: Callable[..., ChatServer]) -> None:

@@ -11,7 +11,7 @@ from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request
 from elad.teachers.answers import answered, charged, unanswered
 from elad.teachers.batch_api import Stopped
 from elad.teachers.batch_desk import Desk, Posted
-from elad.teachers.batch_lines import input_line
+from elad.teachers.batch_lines import Refusal, input_line
 from elad.teachers.endpoint import Concession, Endpoint
 
 MOST_LINES = 50_000
@@ -129,9 +129,10 @@ class BatchTeacher:
             told = {reply.request for reply in replies} | {request.key for request in held}
             left = sum(drawn.request.key not in told for drawn in batches[posted])
             if left:
+                which = self._endpoint.clean(posted.batch.id)[:80]
                 raise TeacherError(
-                    f"{self._endpoint.where}: batch {posted.batch.id[:80]} was cancelled with {left} requests not "
-                    "answered; the same command asks them again"
+                    f"{self._endpoint.where}: batch {which} was cancelled with {left} requests not answered; the same "
+                    "command asks them again"
                 )
 
     def _handed_over(self, posted: Posted, asked: Sequence[_Drawn], held: deque[Request]) -> list[Reply]:
@@ -149,8 +150,7 @@ class BatchTeacher:
             elif key in results.garbled:
                 bad.append(self._unreadable(drawn, results.garbled[key]))
             elif refusal := results.refused.get(key):
-                named = self._endpoint.concede(refusal.reason) if refusal.status == 400 else frozenset[Concession]()
-                if named <= drawn.without:
+                if self._conceded(refusal) <= drawn.without:
                     bad.append(self._failed(drawn, refusal.reason))
                 else:
                     held.append(drawn.request)
@@ -159,6 +159,11 @@ class BatchTeacher:
             elif not posted.batch.ended("cancelled"):
                 bad.append(self._unstarted(drawn, results.unstarted.get(key, "in none of the batch's results")))
         return _spread(good, bad)
+
+    def _conceded(self, refusal: Refusal) -> frozenset[Concession]:
+        if refusal.status != 400:
+            return frozenset()
+        return self._endpoint.concede(refusal.reason, refusal.param, refusal.code)
 
     def _failed(self, drawn: _Drawn, reason: str) -> Reply:
         return unanswered(self._endpoint, drawn.request, ReplyOutcome.FAILED, reason, Charge(calls=1))
