@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from elad.interrupt import Stopped, impatient
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Generation, Prompt, Told
@@ -17,9 +18,6 @@ CONTINUE_CHUNK = 64
 
 def allowance(world: World, number: int) -> int:
     """How many questions the round may buy: the plan, the cap and the open pool allow."""
-    seconds = world.experiment.budget.seconds
-    if seconds is not None and world.ledger.elapsed_seconds() >= seconds:
-        world.exhausted = f"budget reached: seconds: {seconds:g}"
     if world.exhausted:
         return 0
     bought = sum(event.round < number for event in world.ledger.events(Kind.PICK))
@@ -46,7 +44,8 @@ def buy(world: World, picks: Sequence[Candidate], number: int) -> list[Revision]
     """A revision of each pick, in the order of the picks.
 
     A revision that the budget ended is returned but not written down: it is taken up again when the
-    run is resumed under a larger cap.
+    run is resumed under a larger cap. Raises: OutOfTime where the cap on seconds leaves some without an end; what
+    is in flight is waited for, a batch is left for the next session.
     """
     keys = [_revision_key(world, candidate) for candidate in picks]
     known = {key: world.ledger.get(Kind.REVISION, key) for key in keys}
@@ -66,8 +65,15 @@ def buy(world: World, picks: Sequence[Candidate], number: int) -> list[Revision]
             advance(1)
 
         purchase = world.purchase(number)
-        drive(works, purchase.pay, lambda prompts: _continuations(world, prompts, number), write_down)
+        try:
+            with impatient(lambda: world.out_of_time):
+                drive(works, purchase.pay, lambda prompts: _continuations(world, prompts, number), write_down)
+        except Stopped:
+            world.check_time()
+            raise
         world.exhausted = world.exhausted or purchase.refusal
+        if any(key not in done or done[key].outcome is RevisionOutcome.BUDGET for key in keys):
+            world.check_time()
     return [done[key] for key in keys]
 
 

@@ -26,7 +26,8 @@ def learn(world: World, number: int) -> Student:
     """A student trained on the warm-up rows and all that was bought up to this round.
 
     With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
-    from leaves the student as it is.
+    from leaves the student as it is. A training that was begun goes to its end, since half of one cannot be kept.
+    Raises: OutOfTime before one that would begin after the cap on seconds.
     """
     training = world.experiment.training
     start = world.student if training.warm_start and number else world.base
@@ -40,6 +41,7 @@ def learn(world: World, number: int) -> Student:
     folder = world.ledger.folder / "students" / key
     if world.known(Kind.TRAINING, key, number) is not None:
         return world.experiment.student.load(folder)
+    world.check_time()
     folder.mkdir(parents=True, exist_ok=True)
     with world.stage(number, "train", 100) as percent:
         done = 0

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from elad.errors import TeacherError
+from elad.interrupt import Stopped
 from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request
 from elad.teachers.answers import answered, charged, unanswered
-from elad.teachers.batch_api import Stopped
 from elad.teachers.batch_desk import Desk, Posted
 from elad.teachers.batch_lines import Refusal, input_line
 from elad.teachers.endpoint import Concession, Endpoint
@@ -35,8 +35,9 @@ class BatchTeacher:
     """A `Teacher` over the batch API of an OpenAI-compatible endpoint. One `ask` at a time, from one thread.
 
     `ask` draws all that its source can give, hands in as one batch what no earlier batch has, and yields the replies
-    when the batches are over. When the user wants to stop, it ends without the replies that are still to come: the
-    batches go on, and the next session finds them (see `batch_desk`), so that nothing is paid for twice.
+    when the batches are over. When it is not to wait any longer (`interrupt.stopping`), it ends without the replies
+    that are still to come: the batches go on, and the next session finds them (see `batch_desk`), so that nothing is
+    paid for twice.
 
     A line that the endpoint did not work off, or says nothing of, is LOST at no charge, and FAILED at no charge
     when that happens to it again. Where results cannot be read, those that are missing are charged at the worst case.

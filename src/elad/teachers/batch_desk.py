@@ -50,7 +50,7 @@ class Desk:
         return next((posted for posted in self._all() if key in posted.keys), None)
 
     def post(self, lines: Mapping[str, bytes]) -> Posted:
-        """A new batch of these lines, by key. Raises: Stopped instead, where the user wants to stop."""
+        """A new batch of these lines, by key. Raises: Stopped instead, where nobody is to wait for it."""
         name = f"elad-{digest(list(lines))}.jsonl"
         self._api.pause(0)
         file_id = self._api.upload(name, b"".join(lines.values()))
