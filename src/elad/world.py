@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -181,9 +181,10 @@ class World:
         number: int,
         chunk: int,
         stage: str,
-    ) -> list[Any]:
+    ) -> Iterator[Any]:
         """The payload of each item's event, made and appended where the ledger has none.
 
+        They are read one by one, when all are there: a pool's worth of JSON would take several times what it tells.
         Chunks are cut from all items, not from the missing ones, and are appended whole: a run
         resumed after a kill batches as the first one did, so that its numbers are the same.
         Raises: OutOfTime before a chunk that would be made after the cap on seconds.
@@ -199,7 +200,7 @@ class World:
                     fresh = {keys[i]: made[i] for i in missing}
                     self.ledger.append(kind, fresh.items(), round=number)
                 advance(len(part))
-        return [self.ledger.get(kind, key) for key in keys]
+        return (self.ledger.get(kind, key) for key in keys)
 
 
 def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:

@@ -1,5 +1,6 @@
 """Train and evaluate: what was bought becomes a student, and the student is measured."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -109,7 +110,7 @@ def _seconds(world: World, number: int) -> dict[str, float]:
     return total
 
 
-def _graded(world: World, number: int) -> list[Any]:
+def _graded(world: World, number: int) -> Iterator[Any]:
     """Chain and grade of every held-out question by the current student."""
 
     def make(problems: Any) -> list[Any]:
