@@ -206,9 +206,9 @@ class Endpoint:
         said = f"{complaint} {param or ''}".lower()
         named = frozenset(kind for kind, words in _NAMED_BY if any(word in said for word in words))
         if isinstance(param, str) and param:
-            named &= _OF_FIELD.get(re.split(r"[.\[]", param)[0], frozenset())
+            named &= _OF_FIELD.get(re.split(r"[.\[]", param)[0], frozenset[Concession]())
         elif isinstance(code, str) and any(part in code.lower() for part in _OF_THE_PROMPT):
-            named = frozenset()
+            named = frozenset[Concession]()
         with self._lock:
             self._conceded |= named
         return named
