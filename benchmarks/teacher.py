@@ -4,9 +4,17 @@
 
 A local server (`elad.testing.chaos`) in a process of its own serves `limit` requests at once and refuses the
 rest with a 429. Turn about: the bare `openai` client with a semaphore at the server's limit, which is the
-ceiling, and a purchase with ledger and account, which does not know the limit. Then ledger appends a second
-with durability on, and memory with 100,000 questions queued. The last line is JSON; `ratio` is our rate after
-ten seconds over the ceiling's.
+ceiling, and a purchase with ledger and account, which does not know the limit. Rates and refusals count from ten
+seconds on, or from the half of a shorter turn. Our own processor time is what a request takes us above what it
+takes the bare client, in processor time of the whole process, as the median over the turns.
+
+Appends: events of 200 bytes, each in a transaction of its own, as a run writes them. When an append returns, the
+event is with the operating system and outlives the process; it reaches the disk when the ledger's second thread
+has synced it, at most a tenth of a second later, which is what a failure of power can lose.
+
+Memory: the peak of a process of its own that makes a whole run of one round over `queued` questions: all are read,
+drafted, picked by lot and handed to the purchase, whose cap lets `bought` be asked. The last line is JSON: `ratio`
+is our rate over the ceiling's, `met` whether every one of `targets` is.
 """
 
 import argparse
@@ -19,20 +27,30 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import openai
 
+from elad.experiment import Data, Experiment
 from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
+from elad.loop import run
 from elad.purchase import Purchase
 from elad.records import Charge, Message, Problem, Purpose, Reply, Request, Sampling
 from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI
 
 WARM_SECONDS = 10.0
+TARGETS = (
+    ("ratio", "at least", 0.95),
+    ("refused_share", "below", 0.01),
+    ("own_cpu_ms", "below", 2.0),
+    ("appends_per_second", "at least", 5000),
+    ("peak_mib", "below", 300),
+)
 
 
 def main() -> None:
@@ -43,30 +61,45 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=50.0)
     parser.add_argument("--limit", type=int, default=64)
     parser.add_argument("--queued", type=int, default=100_000)
+    parser.add_argument("--bought", type=int, default=300)
+    parser.add_argument("--child", metavar="URL", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.child:
+        queue(args.child, args.queued, args.bought)
+        return
     ours: list[dict[str, float]] = []
     bare: list[dict[str, float]] = []
     for turn in range(args.repeats):
         with server(args.latency_ms, args.limit) as url:
             bare.append(bare_client(url, args.limit, args.seconds))
         with server(args.latency_ms, args.limit) as url:
-            ours.append(purchase(url, args.seconds, args.queued))
+            ours.append(purchase(url, args.seconds))
         print(f"turn {turn}: bare {bare[-1]}, elad {ours[-1]}", flush=True)
     ratios = [one["rate"] / other["rate"] for one, other in zip(ours, bare, strict=True)]
-    own = [1000 * (one["cpu_ms"] - other["cpu_ms"]) / 1000 for one, other in zip(ours, bare, strict=True)]
+    figures = {
+        "ratio": round(statistics.median(ratios), 3),
+        "refused_share": round(max(one["refused"] for one in ours), 4),
+        "own_cpu_ms": round(statistics.median(a["cpu_ms"] - b["cpu_ms"] for a, b in zip(ours, bare, strict=True)), 3),
+        "appends_per_second": round(appends()),
+        "peak_mib": peak(args),
+    }
+    judged = {name: judge(figures[name], how, target) for name, how, target in TARGETS}
     told: dict[str, Any] = {
         "name": "teacher",
-        "ratio": round(statistics.median(ratios), 3),
+        "ratio": figures["ratio"],
         "target": 0.95,
-        "met": statistics.median(ratios) >= 0.95,
+        "met": all(one["met"] for one in judged.values()),
         "spread": [round(min(ratios), 3), round(max(ratios), 3)],
         "runs": args.repeats,
-        "refused_share": round(max(one["refused"] for one in ours), 4),
-        "own_cpu_ms": round(statistics.median(own), 3),
-        "appends_per_second": round(appends()),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "targets": judged,
     }
     print(json.dumps(told))
+
+
+def judge(figure: float, how: str, target: float) -> dict[str, Any]:
+    """A figure beside its target."""
+    met = figure >= target if how == "at least" else figure < target
+    return {"figure": figure, "target": f"{how} {target:g}", "met": met}
 
 
 class server:
@@ -116,15 +149,15 @@ def bare_client(url: str, limit: int, seconds: float) -> dict[str, float]:
         thread.start()
     for thread in threads:
         thread.join()
-    return measured(times, stop - seconds, 0, time.process_time() - cpu)
+    return measured(times, stop - seconds + warm_up(seconds), 0, time.process_time() - cpu)
 
 
-def purchase(url: str, seconds: float, queued: int) -> dict[str, float]:
-    """A purchase of more than can be bought in the time, out of `queued` questions."""
+def purchase(url: str, seconds: float) -> dict[str, float]:
+    """A purchase of all that can be bought in the time."""
     times: list[float] = []
     refused = 0
     cpu = time.process_time()
-    began = time.monotonic()
+    began, warm = time.monotonic(), warm_up(seconds)
     teacher = OpenAI(base_url=url, model="m", concurrency=256).open()
     assert isinstance(teacher, Endpoint)
     pace: Any = teacher.pace
@@ -132,13 +165,13 @@ def purchase(url: str, seconds: float, queued: int) -> dict[str, float]:
 
     def counted(headers: Any, started: float) -> None:
         nonlocal refused
-        refused += time.monotonic() - began > WARM_SECONDS
+        refused += time.monotonic() - began > warm
         was(headers, started)
 
     pace.refused = counted
 
     def source() -> Iterator[Request | None]:
-        for n in range(queued):
+        for n in count():
             if time.monotonic() - began > seconds:
                 return
             yield request(n)
@@ -150,23 +183,74 @@ def purchase(url: str, seconds: float, queued: int) -> dict[str, float]:
         account = Account(Budget(calls=10**9), spent=Charge(), elapsed=lambda: 0.0, warn=lambda _: None)
         Purchase(teacher, ledger, account, number=0).pay(source(), tell)
     teacher.close()
-    return measured(times, began, refused, time.process_time() - cpu)
+    return measured(times, began + warm, refused, time.process_time() - cpu)
 
 
-def measured(times: list[float], began: float, refused: int, cpu: float) -> dict[str, float]:
-    """Replies a second after the warm-up, the share that was refused then, CPU a reply."""
-    late = [at for at in times if at - began > WARM_SECONDS]
+def warm_up(seconds: float) -> float:
+    """How much of a turn does not count."""
+    return min(WARM_SECONDS, seconds / 2)
+
+
+def measured(times: list[float], since: float, refused: int, cpu: float) -> dict[str, float]:
+    """Replies a second after the warm-up, the share that was refused then, CPU a reply of the whole turn."""
+    late = [at for at in times if at > since]
     rate = (len(late) - 1) / (late[-1] - late[0])
     return {"rate": round(rate, 1), "refused": refused / len(late), "cpu_ms": round(1000 * cpu / len(times), 3)}
 
 
-def appends(count: int = 20_000, group: int = 1) -> float:
-    """Events a second, each in a transaction of its own, synchronous."""
+def appends(events: int = 20_000) -> float:
+    """Events a second."""
     with tempfile.TemporaryDirectory(dir=".") as folder, Ledger(Path(folder), write=True) as ledger:
         began = time.monotonic()
-        for n in range(0, count, group):
-            ledger.append(Kind.REPLY, [(str(n + i), {"text": "x" * 200}) for i in range(group)], round=0)
-        return count / (time.monotonic() - began)
+        for n in range(events):
+            ledger.append(Kind.REPLY, [(str(n), {"text": "x" * 200})], round=0)
+        return events / (time.monotonic() - began)
+
+
+def peak(args: argparse.Namespace) -> int:
+    """MiB that a process of its own takes at most, with so many questions queued."""
+    with server(args.latency_ms, args.limit) as url:
+        words = ["--child", url, "--queued", str(args.queued), "--bought", str(args.bought)]
+        done = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    print(f"queued: {told}", flush=True)
+    assert (told["picked"], told["bought"]) == (args.queued, args.bought), told
+    return told["peak_mib"]
+
+
+def queue(url: str, queued: int, bought: int) -> None:
+    """Prints the peak of a run over so many questions, of which so many may be asked."""
+    with tempfile.TemporaryDirectory() as scratch:
+        pool = Path(scratch) / "pool.jsonl"
+        with pool.open("w", encoding="utf-8") as file:
+            for n in range(queued):
+                asked = f"Ana has {n} pens and buys {n % 97} pens. How many pens does Ana have now?"
+                file.write(json.dumps({"id": f"q{n}", "question": asked, "answer": str(n + n % 97)}) + "\n")
+        run(planned(url, str(pool), queued, bought), Path(scratch) / "run")
+        with Ledger(Path(scratch) / "run", write=False) as ledger:
+            told = {
+                "picked": sum(1 for _ in ledger.events(Kind.PICK)),
+                "bought": sum(1 for _ in ledger.events(Kind.REPLY)),
+                "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            }
+    print(json.dumps(told))
+
+
+def planned(url: str, pool: str, queued: int, bought: int) -> Experiment:
+    """One round that picks every question by lot and may ask a few."""
+    held_out = Problem(id="h", question="Ana has 2 pens and buys 3 pens. How many pens does Ana have now?", answer="5")
+    return Experiment.of(
+        {
+            "data": Data(pool=(pool,), heldout=(held_out,)),
+            "task": {"kind": "numeric"},
+            "student": {"engine": "fake"},
+            "teacher": {"kind": "openai", "base_url": url, "model": "m"},
+            "selector": {"kind": "random"},
+            "reviser": {"kind": "rewrite", "max_tokens": 64},
+            "rounds": {"count": 1, "questions": queued},
+            "budget": {"calls": bought},
+        }
+    )
 
 
 if __name__ == "__main__":

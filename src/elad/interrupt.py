@@ -1,16 +1,32 @@
-"""Ctrl-C as a wish first and a command the second time."""
+"""Ctrl-C as a wish first and a command the second time; and other reasons not to wait any longer."""
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 _OPEN: list["Interrupt"] = []
+_OVER: list[Callable[[], bool]] = []
+
+
+class Stopped(KeyboardInterrupt):
+    """Whoever waits is to stop, and a pause was cut short."""
 
 
 def stopping() -> bool:
-    """Whether the first Ctrl-C has come inside a block that is still open: a long wait ends then."""
-    return any(block.asked for block in _OPEN)
+    """Whether a long wait is to end: the first Ctrl-C has come inside a block that is still open, or time is up."""
+    return any(block.asked for block in _OPEN) or any(over() for over in _OVER)
+
+
+@contextmanager
+def impatient(over: Callable[[], bool]) -> Generator[None]:
+    """Inside the block, a long wait also ends when time is `over`."""
+    _OVER.append(over)
+    try:
+        yield
+    finally:
+        _OVER.remove(over)
 
 
 class Interrupt:

@@ -7,6 +7,7 @@ Every stage asks the ledger before it works, so running the same experiment in t
 is how a run is resumed, and nothing that was paid for is paid for twice.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from elad.experiment import Experiment
@@ -16,7 +17,7 @@ from elad.records import Round
 from elad.stages.buying import allowance, buy, select
 from elad.stages.drafting import draft, score
 from elad.stages.learning import evaluate, learn
-from elad.world import World
+from elad.world import OutOfTime, World
 
 
 def run(
@@ -25,11 +26,12 @@ def run(
     """All rounds of the experiment; round 0 is the student before anything was bought.
 
     The ledger and the students are kept in `folder`. Reaching a cap of the budget, or the end of
-    the pool, is a normal end. Work that a `recalled` ledger holds is taken from there. Raises: the errors
-    of `elad.errors`; nothing is lost on any of them.
+    the pool, is a normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled`
+    ledger holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
-    with World.open(experiment, Path(folder), progress, recalled) as world:
-        rounds = [baseline(world)]
+    rounds: list[Round] = []
+    with World.open(experiment, Path(folder), progress, recalled) as world, suppress(OutOfTime):
+        rounds.append(baseline(world))
         for number in range(1, experiment.rounds.count + 1):
             count = allowance(world, number)
             if not count:

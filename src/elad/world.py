@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +30,10 @@ RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamac
 _WORTH_TELLING_SECONDS = 0.05
 
 
+class OutOfTime(Exception):
+    """The cap on seconds is reached: nothing more is begun, and what is done is kept."""
+
+
 @dataclass(kw_only=True)
 class World:
     """What a round needs at hand. `student` is the newest one; everything else stays."""
@@ -45,6 +49,8 @@ class World:
     progress: Progress
     account: Account
     cache: Cache | None
+    elapsed: Callable[[], float]
+    """Working seconds of the run so far, over all sessions."""
     recalled: Ledger | None = None
     """The ledger of another run whose work is taken over where it is the same."""
     exhausted: str | None = None
@@ -56,6 +62,18 @@ class World:
     def task(self) -> Task:
         """What a question is."""
         return self.experiment.task
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the cap on seconds is reached."""
+        cap = self.experiment.budget.seconds
+        return cap is not None and self.elapsed() >= cap
+
+    def check_time(self) -> None:
+        """Asked before each piece of work that is begun. Raises: OutOfTime when the cap on seconds is reached."""
+        if self.out_of_time:
+            self.exhausted = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
+            raise OutOfTime(self.exhausted)
 
     @classmethod
     def open(
@@ -81,7 +99,8 @@ class World:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
-            account = _account(experiment, ledger, teacher, progress or Silent())
+            elapsed = _clock(ledger)
+            account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
             opened.pop_all()
         return cls(
             experiment=experiment,
@@ -95,6 +114,7 @@ class World:
             progress=progress or Silent(),
             account=account,
             cache=cache,
+            elapsed=elapsed,
             recalled=recalled,
         )
 
@@ -137,13 +157,20 @@ class World:
 
     @contextmanager
     def stage(self, number: int, name: str, total: int) -> Generator[Advance]:
-        """A stage on the progress display; its time goes into the ledger when it is left in good order.
+        """A stage on the progress display; its time goes into the ledger when it is left in good order, or out of time.
 
         Reading a finished stage back on resume takes next to nothing and is not written down.
         """
         started = time.monotonic()
-        with self.progress.stage(number, name, total) as advance:
-            yield advance
+        try:
+            with self.progress.stage(number, name, total) as advance:
+                yield advance
+        except OutOfTime:
+            self._took(number, name, started)
+            raise
+        self._took(number, name, started)
+
+    def _took(self, number: int, name: str, started: float) -> None:
         seconds = round(time.monotonic() - started, 3)
         if seconds >= _WORTH_TELLING_SECONDS:
             payload = {"stage": name, "seconds": seconds}
@@ -159,11 +186,13 @@ class World:
         number: int,
         chunk: int,
         stage: str,
-    ) -> list[Any]:
+    ) -> Iterator[Any]:
         """The payload of each item's event, made and appended where the ledger has none.
 
+        They are read one by one, when all are there: a pool's worth of JSON would take several times what it tells.
         Chunks are cut from all items, not from the missing ones, and are appended whole: a run
         resumed after a kill batches as the first one did, so that its numbers are the same.
+        Raises: OutOfTime before a chunk that would be made after the cap on seconds.
         """
         keys = [key(item) for item in items]
         with self.stage(number, stage, len(items)) as advance:
@@ -171,11 +200,12 @@ class World:
                 part = range(start, min(start + chunk, len(items)))
                 missing = [i for i in part if self.known(kind, keys[i], number) is None]
                 if missing:
+                    self.check_time()
                     made = dict(zip(part, make([items[i] for i in part]), strict=True))
                     fresh = {keys[i]: made[i] for i in missing}
                     self.ledger.append(kind, fresh.items(), round=number)
                 advance(len(part))
-        return [self.ledger.get(kind, key) for key in keys]
+        return (self.ledger.get(kind, key) for key in keys)
 
 
 def open_student(experiment: Experiment) -> Student:
@@ -238,13 +268,20 @@ def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]
     ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
 
 
-def _account(experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress) -> Account:
-    """What is left of the budget; requests that an earlier session has heard nothing of are counted."""
+def _clock(ledger: Ledger) -> Callable[[], float]:
+    """Working seconds of all sessions, this one counted from now on."""
     before, began = ledger.elapsed_seconds(), time.monotonic()
+    return lambda: before + time.monotonic() - began
+
+
+def _account(
+    experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress, elapsed: Callable[[], float]
+) -> Account:
+    """What is left of the budget; requests that an earlier session has heard nothing of are counted."""
     account = Account(
         experiment.budget,
         spent=ledger.spent(),
-        elapsed=lambda: before + time.monotonic() - began,
+        elapsed=elapsed,
         warn=progress.note,
         lengths=reply_lengths(ledger),
     )

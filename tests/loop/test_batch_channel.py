@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from loop_kit import experiment
 
+from elad import world
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import Books, reconcile
 from elad.loop import run
+from elad.report.status import status
 from elad.teachers import batch_api
 from elad.testing import BatchPlan, ChaosServer, ChaosTeacher
 
@@ -106,3 +108,27 @@ def test_a_run_may_go_on_over_another_channel(tmp_path: Path) -> None:
         found = books(tmp_path)
         assert found.spent.money >= server.books.money
     assert (found.problems, found.open, found.lost) == ((), (), 8)
+
+
+def test_out_of_time_a_batch_is_left_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = 0
+    usual = batch_api.BatchApi.get
+
+    def get(api: batch_api.BatchApi, batch_id: str) -> batch_api.Batch:
+        nonlocal polls
+        polls += 1
+        return usual(api, batch_id)
+
+    monkeypatch.setattr(batch_api.BatchApi, "get", get)
+    monkeypatch.setattr(world, "_clock", lambda _: lambda: float(polls >= 3))
+    with ChaosTeacher(batches=[BatchPlan(in_progress=9)]) as server:
+        rounds = run(planned(server, "batch").but(["budget.seconds=1"]), tmp_path / "run")
+        told = status(tmp_path / "run")
+        assert (len(rounds), polls) == (1, 3)
+        assert (told["state"], told["reason"]) == ("finished", "budget reached: seconds: 1")
+        assert books(tmp_path / "run").open != ()
+        assert len(run(planned(server, "batch"), tmp_path / "run")) == 3
+        found = books(tmp_path / "run")
+        assert (found.problems, found.open) == ((), ())
+        assert found.spent.money == pytest.approx(server.books.money)
+        assert all(tally.billed == 1 for tally in server.books.requests.values())

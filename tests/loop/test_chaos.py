@@ -22,6 +22,7 @@ from elad.records import Charge, Reply, ReplyOutcome, from_json
 from elad.teachers import call
 from elad.testing import ChaosServer, ChaosTeacher, Fault
 
+CANARY = "sk-canary-1234567890"
 PRICE = {"input": 1.0, "output": 2.0}
 
 
@@ -216,3 +217,13 @@ def test_not_one_byte_of_the_key_is_left_behind(tmp_path: Path) -> None:
 
 def totals(charge: Charge) -> tuple[Any, ...]:
     return charge.calls, charge.tokens_in, charge.tokens_out, pytest.approx(charge.money)
+
+
+def test_a_key_that_the_endpoint_echoes_is_nowhere_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    monkeypatch.setenv("ELAD_CACHE", str(tmp_path / "cache"))
+    with ChaosTeacher(answer=lambda messages: f"{answer(messages)} {CANARY}") as server:
+        run(campaign(server, 3, cache=True), tmp_path / "run")
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"[key]" in content for content in written)
+    assert not any(CANARY.encode() in content for content in written)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from loop_kit import experiment, history, problems
 from rich.console import Console
 
+from elad import world
 from elad.errors import ConfigError, DataError, RefusedError, RunFolderError, TeacherError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger, is_held
@@ -19,6 +21,7 @@ from elad.progress import Silent
 from elad.protocols import Fit
 from elad.records import Example, Message, Problem, RevisionOutcome, Round, from_json, to_json
 from elad.report.status import round_table, status
+from elad.stages import buying, drafting
 from elad.students.fake import FakeStudent
 
 TRAINABLE = {outcome.value for outcome in RevisionOutcome if outcome.trainable}
@@ -101,7 +104,34 @@ def test_a_cap_ends_the_run_normally_and_holds(tmp_path: Path, budget: str, reas
     assert told["state"] == "finished"
     assert reason in told["reason"]
     assert told["spent"]["calls"] <= 9 or "calls" not in budget
-    assert told["rounds"][-1]["questions"] <= 8
+    assert all(turn["questions"] <= 8 for turn in told["rounds"])
+
+
+@pytest.mark.parametrize("ticks", [6, 40])
+def test_a_run_cut_short_by_time_again_and_again_ends_as_if_it_never_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    """Time passes by one whenever somebody looks at it."""
+    reviser = {"kind": "first_error", "judge": "direct", "continue": "student"}
+    monkeypatch.setattr(buying, "CONTINUE_CHUNK", 2)
+    monkeypatch.setattr(drafting, "SCORE_CHUNK", 8)
+    run(experiment(reviser=reviser), tmp_path / "whole")
+    whole, looks = history(tmp_path / "whole"), count()
+    monkeypatch.setattr(world, "_clock", lambda _: lambda: float(next(looks)))
+    sessions = 0
+    while True:
+        told_rounds = run(experiment(f"budget.seconds={next(looks) + ticks}", reviser=reviser), tmp_path / "cut")
+        told, done = status(tmp_path / "cut"), history(tmp_path / "cut")
+        assert told["state"] == "finished"
+        assert done.items() <= whole.items()
+        assert len(told_rounds) == len(told["rounds"])
+        if told["reason"] == "all rounds done":
+            break
+        assert "budget reached: seconds" in told["reason"]
+        sessions += 1
+        assert sessions < 200
+    assert done == whole
+    assert sessions > 1
 
 
 def test_a_student_that_cannot_be_saved_ends_the_run_with_a_word_and_is_trained_again(

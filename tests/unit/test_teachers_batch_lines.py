@@ -64,6 +64,13 @@ def test_each_line_is_what_it_says() -> None:
     assert (results.unstarted, results.unreadable) == ({"d": "too late"}, 1)
 
 
+def test_a_refused_line_tells_which_field_was_wrong() -> None:
+    error = {"message": "no", "param": "temperature", "code": "unsupported_value"}
+    refused = taken(line("a", 400, {"error": error}), line("b", 400, {"error": {"param": 7}})).refused
+    assert (refused["a"].param, refused["a"].code) == ("temperature", "unsupported_value")
+    assert (refused["b"].param, refused["b"].code) == (7, None)
+
+
 @given(keys=st.lists(st.text(st.characters(codec="utf-8")), unique=True), text=st.text(st.characters(codec="utf-8")))
 def test_the_keys_of_an_input_file_are_read_back(keys: list[str], text: str) -> None:
     content = b"".join(input_line(key, {"model": "m", "text": text}) for key in keys)

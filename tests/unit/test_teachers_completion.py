@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.records import ReplyOutcome
-from elad.teachers.completion import MOST_TEXT_BYTES, Completion, Usage, read
+from elad.teachers.completion import Completion, Usage, read
 
 
 def body(content: object = "4", finish: object = "stop", usage: object = None, **message: object) -> bytes:
@@ -23,7 +23,6 @@ def body(content: object = "4", finish: object = "stop", usage: object = None, *
         (body(None), ReplyOutcome.EMPTY, ""),
         (body(None, refusal="I will not."), ReplyOutcome.REFUSED, ""),
         (body("x", "content_filter"), ReplyOutcome.REFUSED, "x"),
-        (body("é" * 50_000), ReplyOutcome.TRUNCATED, "é" * (MOST_TEXT_BYTES // 2)),
         (body("4", None), ReplyOutcome.OK, "4"),
     ],
 )
@@ -82,3 +81,12 @@ def test_cached_tokens_are_part_of_those_that_went_in() -> None:
     assert read(body(usage=usage)).usage == Usage(tokens_in=10, tokens_cached=10, tokens_out=2)
     usage["prompt_tokens_details"] = {"cached_tokens": None}
     assert read(body(usage=usage)).usage == Usage(tokens_in=10, tokens_cached=0, tokens_out=2)
+
+
+@given(tokens_in=st.integers(0, 999), told=st.integers(0, 999), total=st.none() | st.integers(0, 2999))
+def test_all_that_was_billed_beside_the_prompt_came_out(tokens_in: int, told: int, total: int | None) -> None:
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": told, "total_tokens": total}
+    found = read(body(usage=usage)).usage
+    assert found is not None
+    assert found.tokens_in == tokens_in
+    assert found.tokens_out == max(told, (total or 0) - tokens_in)

@@ -1,148 +1,21 @@
-import json
 import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import tiny_model
-from transformers import AutoTokenizer
+from chat_kit import CANARY, PRICE, SCHEMA, Answer, ChatServer, ask, completion, failure, opened, request, serving
 
 from elad.errors import ConfigError, TeacherError
-from elad.ledger.prices import Price
-from elad.records import Message, Problem, Purpose, Reply, ReplyOutcome, Request, Sampling
-from elad.teachers import call, pace
-from elad.teachers.endpoint import Endpoint
+from elad.records import Reply, ReplyOutcome, Sampling
+from elad.teachers import call
 from elad.teachers.openai import OpenAI
-
-CANARY = "sk-canary-1234567890"
-PRICE = Price(input=1.0, cached_input=0.5, output=2.0)
-SCHEMA = {"type": "object", "properties": {"correct": {"type": "boolean"}}}
-
-
-Answer = tuple[int, dict[str, str], Any]
-"""Status, headers, and a body: JSON values, or bytes as they are."""
-
-
-def completion(content: str | None = "4", finish: str = "stop", usage: object = ..., **message: Any) -> Answer:
-    if usage is ...:
-        usage = {
-            "prompt_tokens": 100,
-            "completion_tokens": 10,
-            "prompt_tokens_details": {"cached_tokens": 40},
-        }
-    choice = {
-        "index": 0,
-        "finish_reason": finish,
-        "message": {"role": "assistant", "content": content, **message},
-    }
-    return 200, {}, {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}
-
-
-def failure(status: int, message: str, **headers: str) -> Answer:
-    return status, headers, {"error": {"message": message, "type": "x", "code": None}}
-
-
-class ChatServer:
-    """A scripted server: `script` maps the n-th request's body to an answer; it keeps what it was asked."""
-
-    def __init__(self, script: Callable[[int, dict[str, Any]], Answer], port: int = 0) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self._script = script
-        self._lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server._lock:
-                    n = len(server.asked)
-                    server.asked.append(body)
-                    server.headers.append({name.lower(): value for name, value in self.headers.items()})
-                status, headers, answer = server._script(n, body)
-                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        """May be called twice."""
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ChatServer]]:
-    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    monkeypatch.setattr(call, "FIRST_WAIT_SECONDS", 0.0)
-    opened: list[ChatServer] = []
-
-    def start(*answers: Answer, script: Callable[[int, dict[str, Any]], Answer] | None = None) -> ChatServer:
-        opened.append(ChatServer(script or (lambda n, _: answers[min(n, len(answers) - 1)])))
-        return opened[-1]
-
-    yield start
-    for endpoint in opened:
-        endpoint.close()
-
-
-def request(question: str = "How much is 2 + 2?", **changes: Any) -> Request:
-    fields: dict[str, Any] = {
-        "problem": Problem(id="q1", question=question),
-        "purpose": Purpose.SOLVE,
-        "messages": (Message(role="user", content=question),),
-        **changes,
-    }
-    return Request(**fields)
-
-
-@contextmanager
-def opened(server: ChatServer, **settings: Any) -> Iterator[Endpoint]:
-    teacher = OpenAI(base_url=server.base_url, model="m", **settings).open()
-    assert isinstance(teacher, Endpoint)
-    try:
-        yield teacher
-    finally:
-        teacher.close()
-
-
-def ask(server: ChatServer, *requests: Request, **settings: Any) -> list[Reply]:
-    with opened(server, **settings) as teacher:
-        return list(teacher.ask(requests or (request(),)))
-
-
-def test_an_answer_is_charged_by_the_price_list(serve: Callable[..., ChatServer]) -> None:
-    endpoint = serve(completion("4"))
-    (reply,) = ask(endpoint, price=PRICE)
-    assert (reply.outcome, reply.text, reply.reason) == (ReplyOutcome.OK, "4", "")
-    assert reply.request == request().key
-    assert reply.teacher == "openai:m"
-    charge = reply.charge
-    assert (charge.calls, charge.tokens_in, charge.tokens_cached, charge.tokens_out) == (1, 100, 40, 10)
-    assert charge.money == pytest.approx((60 * 1.0 + 40 * 0.5 + 10 * 2.0) / 1e6)
-    assert (charge.currency, charge.price_version) == ("USD", PRICE.version)
-    assert not charge.estimated
-    assert charge.seconds > 0
-    assert endpoint.headers[0]["authorization"] == f"Bearer {CANARY}"
+    yield from serving(monkeypatch)
 
 
 def test_what_is_sent(serve: Callable[..., ChatServer]) -> None:
@@ -261,96 +134,6 @@ def test_a_good_status_without_a_completion_is_a_lost_reply(serve: Callable[...,
     assert (reply.outcome, reply.text, len(endpoint.asked)) == (ReplyOutcome.LOST, "", 1)
 
 
-def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., ChatServer]) -> None:
-    (reply,) = ask(serve(completion("The ans", "length")), price=PRICE)
-    assert (reply.outcome, reply.text, reply.charge.tokens_out) == (ReplyOutcome.TRUNCATED, "The ans", 10)
-    assert reply.charge.money > 0
-
-
-def test_a_gateway_that_gave_up_waiting_may_have_been_billed(serve: Callable[..., ChatServer]) -> None:
-    for status in (408, 504, 524):
-        endpoint = serve(failure(status, "upstream timed out"))
-        (reply,) = ask(endpoint)
-        assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.LOST, 1)
-
-
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_request_that_is_turned_down_is_no_sign_of_an_outage(serve: Callable[..., ChatServer], status: int) -> None:
-    replies = ask(serve(failure(status, "too long")), *(request(f"{n}?") for n in range(20)))
-    assert {reply.outcome for reply in replies} == {ReplyOutcome.REJECTED}
-
-
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_PAUSE_AFTER", 1000)
-
-
-@pytest.mark.usefixtures("_quick")
-def test_an_endpoint_that_has_answered_before_is_waited_for(serve: Callable[..., ChatServer]) -> None:
-    endpoint = serve(script=lambda n, _: failure(500, "restarting") if 1 <= n < 15 else completion(str(n)))
-    replies = ask(endpoint, *(request(f"{n}?") for n in range(4)), concurrency=1)
-    assert [reply.outcome for reply in replies] == [ReplyOutcome.OK] * 4
-
-
-@pytest.mark.usefixtures("_quick")
-def test_a_request_that_fails_where_others_are_answered_fails(serve: Callable[..., ChatServer]) -> None:
-    bad = {"role": "user", "content": "bad?"}
-    endpoint = serve(script=lambda _, body: failure(500, "no") if bad in body["messages"] else completion())
-    replies = ask(endpoint, request("good?"), request("bad?"), request("good too?"), concurrency=1)
-    assert [reply.outcome for reply in replies] == [ReplyOutcome.OK, ReplyOutcome.OK, ReplyOutcome.FAILED]
-    assert sum(bad in body["messages"] for body in endpoint.asked) == 6
-
-
-@pytest.mark.usefixtures("_quick")
-def test_a_server_that_restarts_is_waited_for(
-    serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its port refuses connections until something listens there again."""
-    first = serve(completion("1"))
-    with opened(first, concurrency=1) as teacher:
-        assert [reply.text for reply in teacher.ask([request("1?")])] == ["1"]
-        first.close()
-        refused: list[None] = []
-        failed = teacher.pace.failed
-
-        def noted() -> None:
-            failed()
-            refused.append(None)
-            if len(refused) == 3:
-                second.append(ChatServer(lambda n, _: completion("2"), port=urlsplit(first.base_url).port or 0))
-
-        second: list[ChatServer] = []
-        monkeypatch.setattr(teacher.pace, "failed", noted)
-        assert [reply.text for reply in teacher.ask([request("2?")])] == ["2"]
-        assert len(refused) == 3
-    second[0].close()
-
-
-def test_without_usage_the_worst_case_is_charged(serve: Callable[..., ChatServer]) -> None:
-    asked = request("y" * 21, sampling=Sampling(max_tokens=9))
-    (reply,) = ask(serve(completion("x" * 10, usage=None)), asked, price=PRICE)
-    charge = reply.charge
-    assert (charge.estimated, charge.tokens_in, charge.tokens_out) == (True, 37, 9)
-    assert charge.money > 0
-
-
-def test_without_usage_a_known_tokenizer_counts(serve: Callable[..., ChatServer], tmp_path: Path) -> None:
-    known = AutoTokenizer.from_pretrained(str(tiny_model.save(tmp_path / "tiny")))
-    asked = request("12 + 9 = 21. How many?", sampling=Sampling(max_tokens=64))
-    text = "9 + 9 = 18.\nThe answer is 18."
-    replies = [
-        ask(serve(completion(text, usage=usage)), asked, price=PRICE, tokenizer=str(tmp_path / "tiny"))[0]
-        for usage in (None, {"prompt_tokens": "many"})
-    ]
-    turns = [{"role": message.role, "content": message.content} for message in asked.messages]
-    frame = known.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    for reply in replies:
-        assert (reply.charge.tokens_in, reply.charge.tokens_out) == (len(frame), len(known(text)["input_ids"]) + 1)
-        assert reply.charge.estimated
-        assert "counted here" in reply.reason
-        assert reply.charge.money == PRICE.money(tokens_in=len(frame), tokens_out=reply.charge.tokens_out)
-
-
 def test_a_tokenizer_that_is_not_there_is_refused_when_opened(serve: Callable[..., ChatServer]) -> None:
     with pytest.raises(ConfigError, match=r"teacher\.tokenizer: .*did you mean 'smollm2-135m'"):
         OpenAI(base_url=serve(completion()).base_url, model="m", tokenizer="smolm2-135m").open()
@@ -378,13 +161,6 @@ def test_the_wait_before_a_retry_is_bounded(serve: Callable[..., ChatServer]) ->
         reply = call.Call(teacher, request(), Told()).reply()
     assert isinstance(reply, Reply)
     assert waits == [call.MOST_WAIT_SECONDS] * 2
-
-
-def test_worst_case_bounds_bytes_and_prices_them(serve: Callable[..., ChatServer]) -> None:
-    with opened(serve(completion()), price=PRICE) as teacher:
-        plain = request("é" * 10, sampling=Sampling(max_tokens=7))
-        assert teacher.worst_case(plain) == (36, 7, pytest.approx((36 * 1.0 + 7 * 2.0) / 1e6))
-        assert teacher.worst_case(request("é" * 10, schema=SCHEMA))[0] > 36
 
 
 def test_text_that_is_not_unicode_fails_alone(serve: Callable[..., ChatServer]) -> None:
@@ -434,11 +210,3 @@ def test_a_repeated_request_carries_the_same_key_where_the_endpoint_knows_it(
     assert keys[2] in keys[:2]
     assert len(set(keys[:2])) == 2
     assert keys[3] is None
-
-
-@pytest.mark.parametrize(("said", "noted"), [("m", False), ("m-2026-11-01", False), ("another", True), (7, False)])
-def test_another_model_than_was_asked_for_is_noted(serve: Callable[..., ChatServer], said: object, noted: bool) -> None:
-    status, headers, body = completion("4")
-    (reply,) = ask(serve((status, headers, {**body, "model": said})))
-    assert reply.outcome is ReplyOutcome.OK
-    assert ("answered by 'another', asked was 'm'" in reply.reason) is noted

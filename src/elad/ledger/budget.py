@@ -19,7 +19,8 @@ class Budget:
     tokens_in: int | None = None
     tokens_out: int | None = None
     seconds: float | None = None
-    """Working time of the run."""
+    """Working time of the run. Looked at before each chunk of work, each training and each request: what was begun
+    goes to its end, so a run ends that much later. A round that it cuts short is neither trained on nor measured."""
 
     def __post_init__(self) -> None:
         """Raises: ValueError for a cap that is no number or below 0."""

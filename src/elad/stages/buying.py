@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from elad.interrupt import Stopped, impatient
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Generation, Prompt, Told
@@ -17,9 +18,6 @@ CONTINUE_CHUNK = 64
 
 def allowance(world: World, number: int) -> int:
     """How many questions the round may buy: the plan, the cap and the open pool allow; the world is told why none."""
-    seconds = world.experiment.budget.seconds
-    if seconds is not None and world.ledger.elapsed_seconds() >= seconds:
-        world.exhausted = f"budget reached: seconds: {seconds:g}"
     if world.exhausted:
         return 0
     bought = sum(event.round < number for event in world.ledger.events(Kind.PICK))
@@ -36,43 +34,48 @@ def allowance(world: World, number: int) -> int:
 def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> list[Candidate]:
     """The candidates that the selector picks; a resumed round keeps the picks it had."""
     by_id = {candidate.problem.id: candidate for candidate in candidates}
-    kept = [event.payload for event in world.ledger.events(Kind.PICK) if event.round == number]
-    if not kept:
+    ids = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
+    if not ids:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
         ids = world.experiment.selector(candidates, count, rng)
-        kept = [_pick(by_id[key], rank) for rank, key in enumerate(ids)]
-        events = [(digest([number, pick["problem_id"]]), pick) for pick in kept]
+        events = ((digest([number, key]), _pick(by_id[key], rank)) for rank, key in enumerate(ids))
         world.ledger.append(Kind.PICK, events, round=number)
-    return [by_id[pick["problem_id"]] for pick in kept]
+    return [by_id[key] for key in ids]
 
 
-def buy(world: World, picks: Sequence[Candidate], number: int) -> list[Revision]:
-    """A revision of each pick, in the order of the picks.
+def buy(world: World, picks: Sequence[Candidate], number: int) -> None:
+    """Has a revision of each pick in the ledger, as far as the budget bears it.
 
-    A revision that the budget ended is returned but not written down: it is taken up again when the
-    run is resumed under a larger cap.
+    A revision that the budget ended is not written down: it is taken up again when the run is resumed under a
+    larger cap. Raises: OutOfTime where the cap on seconds leaves some without an end; what is in flight is waited
+    for, a batch is left for the next session.
     """
     keys = [_revision_key(world, candidate) for candidate in picks]
-    known = {key: world.ledger.get(Kind.REVISION, key) for key in keys}
-    done = {key: from_json(Revision, payload) for key, payload in known.items() if payload is not None}
+    left = {key for key in keys if not world.ledger.has(Kind.REVISION, key)}
     works = (
         (key, world.experiment.reviser(candidate, world.task))
         for key, candidate in zip(keys, picks, strict=True)
-        if known[key] is None
+        if key in left
     )
     with world.stage(number, "revise", len(picks)) as advance:
-        advance(len(done))
+        advance(len(picks) - len(left))
 
         def write_down(key: str, revision: Revision) -> None:
-            done[key] = revision
             if revision.outcome is not RevisionOutcome.BUDGET:
                 world.ledger.append(Kind.REVISION, [(key, to_json(revision))], round=number)
+                left.discard(key)
             advance(1)
 
         purchase = world.purchase(number)
-        drive(works, purchase.pay, lambda prompts: _continuations(world, prompts, number), write_down)
+        try:
+            with impatient(lambda: world.out_of_time):
+                drive(works, purchase.pay, lambda prompts: _continuations(world, prompts, number), write_down)
+        except Stopped:
+            world.check_time()
+            raise
         world.exhausted = world.exhausted or purchase.refusal
-    return [done[key] for key in keys]
+        if left:
+            world.check_time()
 
 
 def _revision_key(world: World, candidate: Candidate) -> str:

@@ -1,5 +1,6 @@
 """Train and evaluate: what was bought becomes a student, and the student is measured."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +28,9 @@ def learn(world: World, number: int) -> Student:
     """A student trained on the warm-up rows and all that was bought up to this round.
 
     With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
-    from leaves the student as it is. Rows that are too long are told of, and counted in `world`.
+    from leaves the student as it is. Rows that are too long are told of, and counted in `world`. A training
+    that was begun goes to its end, since half of one cannot be kept.
+    Raises: OutOfTime before one that would begin after the cap on seconds.
     """
     training = world.experiment.training
     onward = training.warm_start and number > 0
@@ -57,6 +60,7 @@ def _fit(
 ) -> tuple[Student, dict[str, Any]]:
     """The student that is trained and written down under `key`, and the summary of its training."""
     folder = world.ledger.folder / "students" / key
+    world.check_time()
     folder.mkdir(parents=True, exist_ok=True)
     with world.stage(number, "train", 100) as percent:
         done = 0
@@ -129,7 +133,7 @@ def _seconds(world: World, number: int) -> dict[str, float]:
     return total
 
 
-def _graded(world: World, number: int) -> list[Any]:
+def _graded(world: World, number: int) -> Iterator[Any]:
     """Chain and grade of every held-out question by the current student."""
 
     def make(problems: Any) -> list[Any]:

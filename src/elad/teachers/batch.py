@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from elad.errors import TeacherError
+from elad.interrupt import Stopped
 from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request
 from elad.teachers.answers import answered, charged, unanswered
-from elad.teachers.batch_api import Stopped
 from elad.teachers.batch_desk import Desk, Posted
-from elad.teachers.batch_lines import input_line
+from elad.teachers.batch_lines import Refusal, input_line
 from elad.teachers.endpoint import Concession, Endpoint
 
 MOST_LINES = 50_000
@@ -35,8 +35,9 @@ class BatchTeacher:
     """A `Teacher` over the batch API of an OpenAI-compatible endpoint. One `ask` at a time, from one thread.
 
     `ask` draws all that its source can give, hands in as one batch what no earlier batch has, and yields the replies
-    when the batches are over. When the user wants to stop, it ends without the replies that are still to come: the
-    batches go on, and the next session finds them (see `batch_desk`), so that nothing is paid for twice.
+    when the batches are over. When it is not to wait any longer (`interrupt.stopping`), it ends without the replies
+    that are still to come: the batches go on, and the next session finds them (see `batch_desk`), so that nothing is
+    paid for twice.
 
     A line that the endpoint did not work off, or says nothing of, is LOST at no charge, and FAILED at no charge
     when that happens to it again. Where results cannot be read, those that are missing are charged at the worst case.
@@ -129,9 +130,10 @@ class BatchTeacher:
             told = {reply.request for reply in replies} | {request.key for request in held}
             left = sum(drawn.request.key not in told for drawn in batches[posted])
             if left:
+                which = self._endpoint.clean(posted.batch.id)[:80]
                 raise TeacherError(
-                    f"{self._endpoint.where}: batch {posted.batch.id[:80]} was cancelled with {left} requests not "
-                    "answered; the same command asks them again"
+                    f"{self._endpoint.where}: batch {which} was cancelled with {left} requests not answered; the same "
+                    "command asks them again"
                 )
 
     def _handed_over(self, posted: Posted, asked: Sequence[_Drawn], held: deque[Request]) -> list[Reply]:
@@ -149,12 +151,10 @@ class BatchTeacher:
             elif key in results.garbled:
                 bad.append(self._unreadable(drawn, results.garbled[key]))
             elif refusal := results.refused.get(key):
-                named = self._endpoint.concede(refusal.reason) if refusal.status == 400 else frozenset[Concession]()
-                if named <= drawn.without:
+                if self._conceded(refusal) <= drawn.without:
                     final = 400 <= (refusal.status or 0) < 500
-                    bad.append(
-                        self._failed(drawn, refusal.reason, ReplyOutcome.REJECTED if final else ReplyOutcome.FAILED)
-                    )
+                    outcome = ReplyOutcome.REJECTED if final else ReplyOutcome.FAILED
+                    bad.append(self._failed(drawn, refusal.reason, outcome))
                 else:
                     held.append(drawn.request)
             elif posted.spoilt and key not in results.unstarted:
@@ -162,6 +162,11 @@ class BatchTeacher:
             elif not posted.batch.ended("cancelled"):
                 bad.append(self._unstarted(drawn, results.unstarted.get(key, "in none of the batch's results")))
         return _spread(good, bad)
+
+    def _conceded(self, refusal: Refusal) -> frozenset[Concession]:
+        if refusal.status != 400:
+            return frozenset()
+        return self._endpoint.concede(refusal.reason, refusal.param, refusal.code)
 
     def _failed(self, drawn: _Drawn, reason: str, outcome: ReplyOutcome = ReplyOutcome.FAILED) -> Reply:
         return unanswered(self._endpoint, drawn.request, outcome, reason, Charge(calls=1))

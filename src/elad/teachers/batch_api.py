@@ -10,7 +10,7 @@ import openai
 from pydantic import BaseModel, Field, ValidationError
 
 from elad.errors import TeacherError
-from elad.interrupt import stopping
+from elad.interrupt import Stopped, stopping
 from elad.teachers.batch_lines import URL
 from elad.teachers.call import concerns_account, unsent
 from elad.teachers.endpoint import Endpoint
@@ -31,10 +31,6 @@ _MOST_ANSWER_BYTES = 16 * 1024 * 1024
 _MOST_FILE_BYTES = 1024 * 1024 * 1024
 _TRANSFER_SECONDS = 1800.0
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-
-
-class Stopped(KeyboardInterrupt):
-    """The user wants to stop, and a pause was cut short."""
 
 
 class Refused(TeacherError):
@@ -175,7 +171,7 @@ class BatchApi:
         return self._steadily(lambda: self._read(self._files.content(file_id), transfer=True), PATIENCE)
 
     def pause(self, seconds: float) -> None:
-        """Waits. Raises: Stopped as soon as the user wants to stop."""
+        """Waits. Raises: Stopped as soon as it is not to wait any longer."""
         while seconds > 0 and not stopping():
             self._sleep(min(seconds, _SLICE_SECONDS))
             seconds -= _SLICE_SECONDS

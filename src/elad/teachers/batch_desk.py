@@ -50,7 +50,7 @@ class Desk:
         return next((posted for posted in self._all() if key in posted.keys), None)
 
     def post(self, lines: Mapping[str, bytes]) -> Posted:
-        """A new batch of these lines, by key. Raises: Stopped instead, where the user wants to stop."""
+        """A new batch of these lines, by key. Raises: Stopped instead, where nobody is to wait for it."""
         name = f"elad-{digest(list(lines))}.jsonl"
         self._api.pause(0)
         file_id = self._api.upload(name, b"".join(lines.values()))
@@ -65,12 +65,13 @@ class Desk:
 
         Raises: TeacherError when the endpoint turned the batch down as a whole, or does not end it.
         """
-        waited, where = 0.0, f"{self._endpoint.where}: batch {posted.batch.id[:80]}"
+        waited, where = 0.0, f"{self._endpoint.where}: batch {self._shown(posted.batch.id)}"
         for pause in growing():
             if posted.batch.over:
                 break
             if waited > _MOST_WAIT_SECONDS:
-                raise TeacherError(f"{where} is still {posted.batch.status[:40]!r} after {waited / 3600:.0f} hours")
+                status, hours = self._shown(posted.batch.status), waited / 3600
+                raise TeacherError(f"{where} is still {status!r} after {hours:.0f} hours")
             self._api.pause(pause)
             waited += pause
             posted.batch = self._get(posted.batch)
@@ -128,8 +129,9 @@ class Desk:
         except (Refused, ValueError) as error:
             said = self._endpoint.clean(str(error)) if isinstance(error, Refused) else "a line is damaged"
             raise TeacherError(
-                f"{self._endpoint.where}: batch {batch.id[:80]} of an earlier session is {batch.status[:40]}, and what "
-                f"is in it cannot be read ({said}): try again later, or teacher.channel=live"
+                f"{self._endpoint.where}: batch {self._shown(batch.id)} of an earlier session is "
+                f"{self._shown(batch.status)}, and what is in it cannot be read ({said}): try again later, or "
+                "teacher.channel=live"
             ) from None
 
     def _collect(self, posted: Posted, asked: frozenset[str] | None) -> None:
@@ -146,8 +148,8 @@ class Desk:
             results, spoilt = self._download(posted.batch, asked)
         if spoilt and not results.known:
             raise TeacherError(
-                f"{self._endpoint.where}: the results of batch {posted.batch.id[:80]} cannot be read; the same command "
-                "tries again, and with teacher.channel=live they are counted as lost"
+                f"{self._endpoint.where}: the results of batch {self._shown(posted.batch.id)} cannot be read; the same "
+                "command tries again, and with teacher.channel=live they are counted as lost"
             )
         posted.results, posted.spoilt, posted.keys = results, spoilt, set(results.good)
 
@@ -165,4 +167,9 @@ class Desk:
         try:
             return self._api.get(batch.id)
         except TeacherError as error:
-            raise TeacherError(f"{error}; batch {batch.id[:80]} goes on there, the same command takes it up") from None
+            left = f"batch {self._shown(batch.id)} goes on there, the same command takes it up"
+            raise TeacherError(f"{error}; {left}") from None
+
+    def _shown(self, said: str) -> str:
+        """An id or a status as it may be shown."""
+        return self._endpoint.clean(said)[:80]

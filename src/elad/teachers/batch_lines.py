@@ -35,6 +35,7 @@ class _Asked(BaseModel):
 class _Error(BaseModel):
     message: str | None = None
     code: Any = None
+    param: Any = None
 
 
 class _Body(BaseModel):
@@ -47,6 +48,9 @@ class Refusal:
 
     reason: str
     status: int | None
+    param: object = None
+    """The field of the request that is wrong, where the endpoint names it."""
+    code: object = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,8 +91,10 @@ class Results:
             else:
                 self.refused.setdefault(name, Refusal(reason=error.message or "failed without a reason", status=None))
         elif response.status_code != 200:
-            reason = f"Error code: {response.status_code} - {_told(response.body)}"
-            self.refused.setdefault(name, Refusal(reason=reason, status=response.status_code))
+            error = _told(response.body)
+            reason = f"Error code: {response.status_code} - {error.message or 'without a reason'}"
+            refusal = Refusal(reason=reason, status=response.status_code, param=error.param, code=error.code)
+            self.refused.setdefault(name, refusal)
         elif name not in self.good:
             try:
                 self.good[name] = read(json.dumps(response.body).encode())
@@ -108,11 +114,11 @@ def input_keys(content: bytes) -> set[str]:
     return {_Asked.model_validate_json(text).custom_id for text in lines}
 
 
-def _told(body: object) -> str:
+def _told(body: object) -> _Error:
     try:
-        return _Body.model_validate(body).error.message or "without a reason"
+        return _Body.model_validate(body).error
     except ValidationError:
-        return "without a reason"
+        return _Error()
 
 
 def _error(told: object) -> _Error:

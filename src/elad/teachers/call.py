@@ -75,7 +75,9 @@ class Call:
             try:
                 return read(self._post(self._endpoint.body(self._request, without)))
             except openai.APIStatusError as error:
-                if error.status_code != 400 or self._endpoint.concede(error.message) <= without:
+                if error.status_code != 400:
+                    raise
+                if self._endpoint.concede(error.message, error.param, error.code) <= without:
                     raise
 
     def _post(self, body: dict[str, Any]) -> bytes:

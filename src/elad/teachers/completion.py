@@ -7,9 +7,6 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from elad.records import ReplyOutcome
 
-MOST_TEXT_BYTES = 65_536
-"""A longer reply is cut there."""
-
 
 class _Message(BaseModel):
     content: str | None = None
@@ -28,6 +25,7 @@ class _Cached(BaseModel):
 class _Usage(BaseModel):
     prompt_tokens: NonNegativeInt
     completion_tokens: NonNegativeInt
+    total_tokens: NonNegativeInt | None = None
     prompt_tokens_details: _Cached | None = None
 
 
@@ -39,7 +37,10 @@ class _Body(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of a call, as the endpoint counted them or we did; cached ones are at most those that went in."""
+    """Tokens of a call, as the endpoint counted them or we did; cached ones are at most those that went in.
+
+    Those that came out are all that were billed beside the prompt, also where a model thinks unseen.
+    """
 
     tokens_in: int
     tokens_cached: int
@@ -62,7 +63,7 @@ class Completion:
 
 
 def read(body: bytes) -> Completion:
-    """The first choice of a chat completion.
+    """The first choice of a chat completion, its text whole.
 
     Raises: ValueError when the body is no chat completion; the message does not quote it.
     """
@@ -74,21 +75,18 @@ def read(body: bytes) -> Completion:
         raise ValueError(f"not a chat completion: {where} {first['msg']}"[:200]) from None
     choice = answer.choices[0]
     text = choice.message.content or ""
-    cut = text.encode()[:MOST_TEXT_BYTES].decode(errors="ignore")
-    outcome, reason = _outcome(choice, too_long=len(cut) < len(text))
+    outcome, reason = _outcome(choice)
     model = answer.model if isinstance(answer.model, str) else None
-    return Completion(text=cut, outcome=outcome, reason=reason, usage=_usage(answer.usage), model=model)
+    return Completion(text=text, outcome=outcome, reason=reason, usage=_usage(answer.usage), model=model)
 
 
-def _outcome(choice: _Choice, *, too_long: bool) -> tuple[ReplyOutcome, str]:
+def _outcome(choice: _Choice) -> tuple[ReplyOutcome, str]:
     if choice.message.refusal:
         return ReplyOutcome.REFUSED, choice.message.refusal
     if choice.finish_reason == "content_filter":
         return ReplyOutcome.REFUSED, "stopped by the endpoint's content filter"
     if choice.finish_reason == "length":
         return ReplyOutcome.TRUNCATED, "reached max_tokens"
-    if too_long:
-        return ReplyOutcome.TRUNCATED, f"longer than {MOST_TEXT_BYTES} bytes"
     if not (choice.message.content or "").strip():
         return ReplyOutcome.EMPTY, "no text"
     return ReplyOutcome.OK, ""
@@ -100,8 +98,9 @@ def _usage(reported: object) -> Usage | None:
     except ValidationError:
         return None
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    beside_the_prompt = (usage.total_tokens or 0) - usage.prompt_tokens  # some count hidden reasoning nowhere else
     return Usage(
         tokens_in=usage.prompt_tokens,
         tokens_cached=min(cached or 0, usage.prompt_tokens),
-        tokens_out=usage.completion_tokens,
+        tokens_out=max(usage.completion_tokens, beside_the_prompt),
     )

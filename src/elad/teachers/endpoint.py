@@ -1,6 +1,7 @@
 """An open connection to an OpenAI-compatible endpoint: many requests in, replies and charges out."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -42,6 +43,17 @@ _NAMED_BY = (
     (Concession.SAMPLING, ("temperature", "top_p")),
 )
 """Words in the message of a 400 that tell what was turned down."""
+_OF_FIELD = {
+    "max_tokens": frozenset({Concession.MAX_TOKENS}),
+    "response_format": frozenset({Concession.SCHEMA}),
+    "temperature": frozenset({Concession.SAMPLING}),
+    "top_p": frozenset({Concession.SAMPLING}),
+}
+"""What may be turned down where a 400 names the field of the request that is wrong."""
+_OF_THE_PROMPT = ("context_length", "content_", "prompt")
+"""Parts of the code of a 400 that is about what was asked, not about how."""
+_LEAST_KEY = 12
+"""Characters; those of vendors have 32 and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,19 +127,26 @@ class Endpoint:
         return self._conceded
 
     def worst_case(self, request: Request) -> tuple[int, int, float]:
-        """Bounds by rule: a token is at least one byte, and a message's frame at most 16 tokens."""
-        schema = json.dumps(request.schema) if request.schema is not None else ""
-        tokens_in = utf8_length(schema) + sum(utf8_length(m.content) + 16 for m in request.messages)
-        tokens_out = request.sampling.max_tokens
-        price = self.link.price
-        batch = self.link.batch
-        money = price.money(tokens_in=tokens_in, tokens_out=tokens_out, batch=batch) if price else 0.0
-        return tokens_in, tokens_out, money
+        """Upper bounds, by `most`; the money is that of the dearest usage within them."""
+        usage, price = self.most(request), self.link.price
+        tokens = {"tokens_in": usage.tokens_in, "tokens_cached": usage.tokens_cached, "tokens_out": usage.tokens_out}
+        return usage.tokens_in, usage.tokens_out, price.money(**tokens, batch=self.link.batch) if price else 0.0
 
     def most(self, request: Request) -> Usage:
-        """The usage of the worst case."""
-        tokens_in, tokens_out, _ = self.worst_case(request)
-        return Usage(tokens_in=tokens_in, tokens_cached=0, tokens_out=tokens_out, reported=False)
+        """The usage of the worst case, by rule: a token is at least one byte, and a message's frame at most 16 tokens.
+
+        All of the prompt counts as cached where a price list makes that the dearer.
+        """
+        schema = json.dumps(request.schema) if request.schema is not None else ""
+        tokens_in = utf8_length(schema) + sum(utf8_length(m.content) + 16 for m in request.messages)
+        price = self.link.price
+        dearer_cached = price is not None and (price.cached_input or 0.0) > price.input
+        return Usage(
+            tokens_in=tokens_in,
+            tokens_cached=tokens_in if dearer_cached else 0,
+            tokens_out=request.sampling.max_tokens,
+            reported=False,
+        )
 
     def counted(self, request: Request, text: str) -> Usage:
         """The usage of a reply that tells none: by the model's tokenizer where it is known, else the worst case."""
@@ -135,7 +154,12 @@ class Endpoint:
         if counter is None:
             return most
         tokens_in = min(counter.tokens_in(request), most.tokens_in)
-        return replace(most, tokens_in=tokens_in, tokens_out=min(counter.tokens_out(text), most.tokens_out))
+        return replace(
+            most,
+            tokens_in=tokens_in,
+            tokens_cached=min(most.tokens_cached, tokens_in),
+            tokens_out=min(counter.tokens_out(text), most.tokens_out),
+        )
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         stopped = threading.Event()
@@ -186,20 +210,39 @@ class Endpoint:
         key = {"Idempotency-Key": digest([self.id, request.key])} if self.link.idempotent else {}
         return self._http.stream("POST", f"{self.client.base_url}chat/completions", json=body, headers=self._head | key)
 
-    def concede(self, complaint: str) -> frozenset[Concession]:
-        """What the message of a 400 turns down; noted for all later requests."""
-        said = complaint.lower()
+    def concede(self, complaint: str, param: object = None, code: object = None) -> frozenset[Concession]:
+        """What a 400 turns down; noted for all later requests.
+
+        `complaint` is what it says, `param` and `code` are those of its body. It may quote the question, and that may
+        have any word in it: where the body names a field, or says that the prompt is wrong, words alone count for
+        nothing.
+        """
+        said = f"{complaint} {param or ''}".lower()
         named = frozenset(kind for kind, words in _NAMED_BY if any(word in said for word in words))
+        if isinstance(param, str) and param:
+            named &= _OF_FIELD.get(re.split(r"[.\[]", param)[0], frozenset[Concession]())
+        elif isinstance(code, str) and any(part in code.lower() for part in _OF_THE_PROMPT):
+            named = frozenset[Concession]()
         with self._lock:
             self._conceded |= named
         return named
 
+    def hide(self, text: str) -> str:
+        """A reply's text as it is, without the key.
+
+        A key of few characters stays: servers that ask for none are given some word, and a reply may have that word.
+        """
+        return self._without_key(text, _LEAST_KEY)
+
     def clean(self, text: str) -> str:
-        """The text on one line of at most 300 characters, without the key."""
+        """The text on one line of at most 300 characters, without the key, however short that is."""
+        return " ".join(self._without_key(text, 1).split())[:300]
+
+    def _without_key(self, text: str, least: int) -> str:
         for secret in (self._key, urlsplit(self.link.base_url).password):
-            if secret:
+            if secret and len(secret) >= least:
                 text = text.replace(secret, "[key]")
-        return " ".join(text.split())[:300]
+        return text
 
 
 def public_url(base_url: str) -> str:
