@@ -60,7 +60,7 @@ class Purchase:
         self._trail = Trail(ledger, cache, number=number, note=note)
         self._note = note
         self._losses: Counter[str] = Counter()
-        """Replies that were lost in this session, by the request's key in the ledger."""
+        """Replies that were lost in this session and may have been billed, by the request's key in the ledger."""
         self._sent: dict[str, _Sent] = {}
         """By the key it was sent under."""
         self._again: deque[Request] = deque()
@@ -205,11 +205,12 @@ class Purchase:
                 self._take(sent, reply, tell)
 
     def _lose(self, sent: _Sent, reply: Reply) -> None:
-        self._losses[sent.key] += 1
-        if self._teacher.repeatable and self._losses[sent.key] < MOST_TRIES:
+        sure = not reply.charge.calls  # that it was not worked off, as a line of an expired batch
+        self._losses[sent.key] += not sure
+        if self._teacher.repeatable and not sure and self._losses[sent.key] < MOST_TRIES:
             self._account.hold(sent.key, sent.worst)
         else:
-            charge = replace(sent.worst, estimated=True)
+            charge = Charge() if sure else replace(sent.worst, estimated=True)
             self._account.settle(sent.key, charge)
             self._trail.close(sent.key, replace(reply, charge=charge))
         self._again.append(sent.request)
