@@ -17,11 +17,8 @@ from elad.ledger.reconcile import Books, reconcile
 from elad.loop import run
 from elad.records import Charge, Reply, ReplyOutcome, to_json
 
-PRICED: dict[str, Any] = {
-    "kind": "fake",
-    "price": {"input": 1.0, "output": 3.0},
-    "faults": {"truncated": 0.1, "refused": 0.1},
-}
+PRICE: dict[str, Any] = {"input": 1.0, "output": 3.0}
+PRICED = {"kind": "fake", "price": PRICE, "faults": {"truncated": 0.1, "refused": 0.1}}
 
 
 def books(folder: Path) -> Books:
