@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 from elad.kinds import describe
+from elad.ledger.account import WARN_AT
 from elad.ledger.events import Kind
 from elad.protocols import Generation, Prompt, Told
 from elad.records import Candidate, Revision, RevisionOutcome, derive_seed, digest, from_json, to_json
@@ -24,9 +25,19 @@ def allowance(world: World, number: int) -> int:
         return 0
     bought = sum(event.round < number for event in world.ledger.events(Kind.PICK))
     left = world.experiment.budget.questions_left(bought, world.experiment.rounds.questions)
+    if not any(event.round == number for event in world.ledger.events(Kind.PICK)):
+        _tell_of_questions(world, bought, left)
     if not left:
         world.exhausted = f"budget reached: questions: {world.experiment.budget.questions}"
     return min(left, len(open_problems(world, number)))
+
+
+def _tell_of_questions(world: World, bought: int, more: int) -> None:
+    """Warns where this round passes a mark of the cap on questions, as the account does of the other caps."""
+    cap = world.experiment.budget.questions
+    passed = [mark for mark in WARN_AT if cap and bought < mark * cap <= bought + more]
+    if cap and passed:
+        world.progress.note(f"budget: with this round {(bought + more) / cap:.0%} of questions used")
 
 
 def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> list[Candidate]:
