@@ -222,7 +222,7 @@ def _claim(
             told = ", ".join(f"{key}: {old.get(key)!r} -> {identity.get(key)!r}" for key in differing)
             raise RunFolderError(f"{ledger.folder}: was begun with another configuration ({told})")
     _refuse_currency(ledger, experiment)
-    session = {"experiment": experiment.resolved(), "base": str(experiment.base)}
+    session: dict[str, Any] = {"experiment": experiment.resolved(), "base": str(experiment.base)}
     session |= {"versions": _versions(), "machine": _machine()}
     if recalled_prices:
         session["recalled_prices"] = [to_json(price) for price in recalled_prices]
