@@ -25,8 +25,7 @@ class ParseOutcome(StrEnum):
     AMBIGUOUS = "ambiguous"
     TRUNCATED = "truncated"
     REFUSED = "refused"
-    TOO_LONG = "too long"
-    """Nothing was written: the question does not fit the student's context beside a draft."""
+    TOO_LONG = "too long"  # nothing was written: the question does not fit the student's context beside a draft
 
 
 class ReplyOutcome(StrEnum):
@@ -42,10 +41,8 @@ class ReplyOutcome(StrEnum):
     """Never sent: the budget would not bear its worst case."""
     LOST = "lost"
     """Sent, and nobody knows whether it was answered and billed."""
-    REJECTED = "rejected"
-    """The endpoint turned this one request down, unbilled, and would again: too long for it, not allowed."""
-    UNSENT = "unsent"
-    """Put off by a busy or an absent endpoint until the user stopped the run; not billed."""
+    REJECTED = "rejected"  # this one request was turned down, unbilled, and would be again: too long, not allowed
+    UNSENT = "unsent"  # put off by a busy or an absent endpoint until the user stopped the run; not billed
 
 
 class Purpose(StrEnum):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elad.errors import RunFolderError
 from elad.experiment import Experiment
@@ -24,14 +25,16 @@ class Replayed:
 def replay(source: Path, folder: Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Replayed:
     """Runs the experiment of `source` again in `folder`, its teacher replaced by what it answered.
 
-    Drafts, scores, trained students and grades that are the same are taken over. A cap on seconds is left out.
+    Drafts, scores, trained students and grades that are the same are taken over. Without overrides the run ends where
+    `source` ended, also where a cap did it, so that its rows come out alike. With overrides its caps hold again, but
+    for seconds, and what was never bought is `unknown`.
     Raises: RunFolderError where `source` cannot be replayed; the errors of `run`.
     """
     if folder.resolve() == source.resolve():
         raise RunFolderError(f"{folder}: is the run that is replayed; give another folder")
     with Ledger(source, write=False) as ledger:
         _lend_students(ledger, folder)
-        experiment = _experiment(ledger, source).but(overrides)
+        experiment = _experiment(ledger, source, ends=not overrides).but(overrides)
         rounds = run(experiment, folder, progress, recalled=ledger)
     with Ledger(folder, write=False) as ledger:
         revisions = [from_json(Revision, event.payload) for event in ledger.events(Kind.REVISION)]
@@ -39,15 +42,20 @@ def replay(source: Path, folder: Path, overrides: Sequence[str] = (), progress: 
     return Replayed(rounds=tuple(rounds), unknown=tuple(unknown))
 
 
-def _experiment(ledger: Ledger, source: Path) -> Experiment:
+def _experiment(ledger: Ledger, source: Path, *, ends: bool) -> Experiment:
     sessions = [event.payload for event in ledger.events(Kind.SESSION)]
     if not sessions:
         raise RunFolderError(f"{source}: no run was begun there")
     told = sessions[-1]["experiment"]
     if not told["data"]["pool"]:
         raise RunFolderError(f"{source}: its questions were given in Python, not as files; they cannot be read again")
-    teacher = {"kind": "replay", "source": str(source.resolve())}
-    changed = {"teacher": teacher, "budget": told["budget"] | {"seconds": None}}
+    changed: dict[str, Any] = {
+        "teacher": {"kind": "replay", "source": str(source.resolve()), "ends": ends},
+        "budget": told["budget"] | {"seconds": None},
+    }
+    if ends:  # the caps have done their work: what they left out is not in the ledger
+        begun = max((event.round for event in ledger.events(Kind.PICK)), default=1)
+        changed |= {"budget": {"questions": told["budget"]["questions"]}, "rounds": told["rounds"] | {"count": begun}}
     return Experiment.of(told | changed, base=Path(sessions[-1]["base"]))
 
 

@@ -17,6 +17,8 @@ from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.prices import Price
+from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
@@ -98,7 +100,8 @@ class World:
             if cache:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
-            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup})
+            prices = price_tables(recalled) if recalled else []
+            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             elapsed = _clock(ledger)
             account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
             opened.pop_all()
@@ -246,10 +249,12 @@ def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int
     return ready + read(sources, columns=columns, limit=limit, base=experiment.base)
 
 
-def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]]) -> None:
+def _claim(
+    ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]], recalled_prices: Sequence[Price]
+) -> None:
     """Ties a new folder to the experiment, or refuses one that belongs to another.
 
-    Raises: RunFolderError that names every key that differs.
+    Raises: RunFolderError that names every key that differs, or both currencies.
     """
     identity = experiment.identity() | {
         f"data.{name}": digest([to_json(problem) for problem in problems]) for name, problems in data.items()
@@ -263,9 +268,27 @@ def _claim(ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]
         if differing:
             told = ", ".join(f"{key}: {old.get(key)!r} -> {identity.get(key)!r}" for key in differing)
             raise RunFolderError(f"{ledger.folder}: was begun with another configuration ({told})")
-    session = {"experiment": experiment.resolved(), "base": str(experiment.base)}
+    _refuse_currency(ledger, experiment)
+    session: dict[str, Any] = {"experiment": experiment.resolved(), "base": str(experiment.base)}
     session |= {"versions": _versions(), "machine": _machine()}
+    if recalled_prices:
+        session["recalled_prices"] = [to_json(price) for price in recalled_prices]
     ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
+
+
+def _refuse_currency(ledger: Ledger, experiment: Experiment) -> None:
+    """A price may change between sessions, its currency may not: the money of a run is one sum.
+
+    Raises: RunFolderError where anything was asked at a price in another currency.
+    """
+    price: Price | None = getattr(experiment.teacher, "price", None)
+    asked = next(ledger.events(Kind.REQUEST), None) is not None
+    others = {was.currency for was in price_tables(ledger)} - {price.currency} if price and asked else set[str]()
+    if price and others:
+        raise RunFolderError(
+            f"{ledger.folder}: its money is counted in {', '.join(sorted(others))}, teacher.price is in "
+            f"{price.currency}; give the price in {min(others)}, or take another folder"
+        )
 
 
 def _clock(ledger: Ledger) -> Callable[[], float]:

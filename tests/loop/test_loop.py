@@ -392,3 +392,17 @@ def test_another_prompt_drafts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run(experiment("rounds.count=1"), tmp_path)
     with Ledger(tmp_path, write=False) as ledger:
         assert sum(1 for _ in ledger.events(Kind.DRAFT)) == 2 * before
+
+
+def test_a_cap_on_questions_is_warned_of_once(tmp_path: Path) -> None:
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    said: list[str] = []
+    for _ in range(2):
+        run(experiment("budget.questions=10"), tmp_path, Notes())
+    assert [one for one in said if "questions" in one] == [
+        "budget: with this round 80% of questions used",
+        "budget: with this round 100% of questions used",
+    ]

@@ -11,11 +11,14 @@ from loop_kit import experiment
 from typer.testing import CliRunner
 
 from elad.cli import app
-from elad.ledger.events import FILE, Ledger
+from elad.ledger.events import FILE, Kind, Ledger
+from elad.ledger.prices import Price
 from elad.ledger.reconcile import Books, reconcile
 from elad.loop import run
+from elad.records import Charge, Reply, ReplyOutcome, to_json
 
-PRICED = {"kind": "fake", "price": {"input": 1.0, "output": 3.0}, "faults": {"truncated": 0.1, "refused": 0.1}}
+PRICE: dict[str, Any] = {"input": 1.0, "output": 3.0}
+PRICED = {"kind": "fake", "price": PRICE, "faults": {"truncated": 0.1, "refused": 0.1}}
 
 
 def books(folder: Path) -> Books:
@@ -31,6 +34,28 @@ def test_the_books_of_a_run_add_up(tmp_path: Path, caps: dict[str, Any]) -> None
     assert found.open == ()
     assert found.requests == found.replies > 0
     assert found.spent.money > 0
+
+
+@pytest.mark.parametrize(
+    ("money", "version", "said"),
+    [
+        (0.5, "known", "its tokens cost"),
+        (0.0, "another", "which no session"),
+        (0.004, "known", None),
+        (0.5, None, None),
+    ],
+)
+def test_what_was_lost_is_priced_too(tmp_path: Path, money: float, version: str | None, said: str | None) -> None:
+    run(experiment("rounds.count=1", teacher=PRICED), tmp_path)
+    told = Price(**PRICE).version if version == "known" else version
+    charge = Charge(calls=1, tokens_in=1000, tokens_out=1000, money=money, currency="USD", price_version=told)
+    lost = Reply(request="k", text="", outcome=ReplyOutcome.LOST, charge=charge, teacher="t")
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.REQUEST, [("k#0", {})], round=1)
+        ledger.append(Kind.LOST, [("k#0", to_json(lost))], round=1)
+    found = [problem for problem in books(tmp_path).problems if problem.startswith("lost k#0")]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
 
 
 def change(field: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

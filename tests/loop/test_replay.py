@@ -13,16 +13,16 @@ from elad.cli import app
 from elad.errors import RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.reconcile import reconcile
 from elad.loop import run
-from elad.records import to_json
+from elad.records import Round, from_json, to_json
 from elad.replay import replay
 from elad.report.export import FORMATS, export
+from elad.testing import ChaosTeacher
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(base: Path, **sections: Any) -> Path:
     """A finished run whose questions are files."""
-    base = tmp_path_factory.mktemp("source")
     for name, part in (("pool", problems(30, 1, "p")), ("heldout", problems(8, 2, "h")), ("warm", problems(4, 3, "w"))):
         lines = (json.dumps({k: v for k, v in to_json(one).items() if v is not None}) for one in part)
         (base / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
@@ -35,8 +35,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "reviser": {"kind": "first_error", "judge": "direct"},
         "rounds": {"count": 2, "questions": 8},
     }
-    run(Experiment.of(raw, base=base), base / "run")
+    run(Experiment.of(raw | sections, base=base), base / "run")
     return base / "run"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("source"))
 
 
 def rows(folder: Path, to: str) -> bytes:
@@ -57,6 +62,47 @@ def test_the_rows_come_out_byte_for_byte_with_the_network_closed(
     for to in FORMATS:
         assert rows(tmp_path / "again", to) == rows(source, to)
     assert history(tmp_path / "again") == history(source)
+
+
+def same_rows(one: Path, other: Path) -> bool:
+    return all(rows(one, to) == rows(other, to) for to in FORMATS)
+
+
+@pytest.mark.parametrize("budget", [{"money": 0.004}, {"calls": 11}, {"tokens_out": 300}, {"questions": 10}])
+def test_a_run_that_ended_at_a_cap_comes_out_alike(tmp_path: Path, budget: dict[str, float]) -> None:
+    capped = finished(tmp_path, budget=budget, rounds={"count": 4, "questions": 8})
+    again = replay(capped, tmp_path / "again")
+    assert again.unknown == ()
+    assert same_rows(tmp_path / "again", capped)
+    assert [turn.picks for turn in again.rounds] == [turn.picks for turn in turns(capped)]
+    assert len(again.rounds) < 5
+
+
+def turns(folder: Path) -> list[Round]:
+    with Ledger(folder, write=False) as ledger:
+        return [from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)]
+
+
+def test_a_capped_run_whose_requests_went_out_side_by_side_comes_out_alike(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        teacher = {"kind": "openai", "base_url": server.base_url, "model": "m", "price": {"input": 1.0, "output": 2.0}}
+        capped = finished(tmp_path, teacher=teacher, budget={"calls": 11}, rounds={"count": 4, "questions": 8})
+    replay(capped, tmp_path / "again")
+    assert same_rows(tmp_path / "again", capped)
+
+
+def test_with_other_choices_what_a_cap_left_out_is_unknown(tmp_path: Path) -> None:
+    capped = finished(tmp_path, budget={"calls": 11}, rounds={"count": 4, "questions": 8})
+    assert replay(capped, tmp_path / "again", ["selector.kind=random"]).unknown
+
+
+def test_the_books_of_a_replay_know_the_prices_of_its_source(source: Path, tmp_path: Path) -> None:
+    replay(source, tmp_path / "again")
+    replay(tmp_path / "again", tmp_path / "third")
+    for folder in (tmp_path / "again", tmp_path / "third"):
+        with Ledger(folder, write=False) as ledger:
+            books = reconcile(ledger)
+        assert (books.problems, books.spent.currency) == ((), "USD")
 
 
 def test_another_selector_uses_what_was_bought_and_lists_what_was_not(source: Path, tmp_path: Path) -> None:

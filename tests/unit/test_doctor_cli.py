@@ -79,6 +79,14 @@ def test_a_cap_on_money_without_a_price_prevents_a_run() -> None:
     assert "price" in str(done.exception)
 
 
+def test_competence_beyond_the_budget_is_refused_after_the_findings_are_shown() -> None:
+    with able() as server:
+        done = doctor("--competence", "--json", "--set", "budget.calls=20", base_url=server.base_url)
+    assert isinstance(done.exception, RefusedError)
+    assert "calls: 20" in str(done.exception)
+    assert json.loads(done.stdout)["findings"]
+
+
 def test_an_experiment_that_cannot_be_built() -> None:
     assert isinstance(doctor("--set", "rounds.cuont=1").exception, ConfigError)
 

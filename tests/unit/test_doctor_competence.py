@@ -13,11 +13,12 @@ from elad.doctor import competence as measuring
 from elad.doctor.advice import ACCEPTED_LEVEL, Figures, Share, advise
 from elad.doctor.checkup import checkup, told
 from elad.doctor.competence import measure
-from elad.errors import TeacherError
+from elad.errors import RefusedError, TeacherError
 from elad.evaluation.intervals import wilson
 from elad.evaluation.step_finding import revise_all
 from elad.experiment import Data
 from elad.ledger.cache import cache_folder
+from elad.ledger.events import Ledger
 from elad.progress import Silent
 from elad.records import Problem
 from elad.teachers.fake import Fault as Spoilt
@@ -118,6 +119,38 @@ def test_a_measurement_that_stopped_goes_on_where_it_was(monkeypatch: pytest.Mon
     assert whole
     assert whole.modes == measure(planned, Silent()).modes
     assert not list((cache_folder() / "doctor").iterdir())
+
+
+PRICED = {"kind": "fake", "seed": 5, "price": {"input": 1.0, "output": 2.0}}
+
+
+def test_what_was_paid_for_is_not_bought_again() -> None:
+    first, notes = measure(experiment(teacher=PRICED), Silent()), Notes()
+    again = measure(experiment(teacher=PRICED), notes)
+    assert first.spent.money > 0
+    assert (again.spent.calls, again.spent.money) == (0, 0)
+    assert (again.modes, again.advice) == (first.modes, first.advice)
+    assert any("reused" in said for said in notes.said)
+
+
+@pytest.mark.parametrize("cap", ["budget.money=0.001", "budget.calls=20", "budget.tokens=900"])
+def test_what_may_pass_a_cap_is_refused_before_anything_is_asked(cap: str) -> None:
+    found = checkup(experiment(cap, teacher=PRICED | {"seed": 6}), Silent(), competence=True)
+    assert found.competence is None
+    assert found.refused
+    assert cap.partition(".")[2].partition("=")[0] in found.refused
+    assert found.findings
+    assert not (cache_folder() / "doctor").exists()
+
+
+def test_the_cap_holds_while_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_refuse_above", lambda *_: None)
+    planned = experiment("budget.calls=30", teacher=PRICED | {"seed": 7})
+    with pytest.raises(RefusedError, match="calls: 30"):
+        measure(planned, Silent())
+    (kept,) = (cache_folder() / "doctor").iterdir()
+    with Ledger(kept, write=False) as ledger:
+        assert ledger.spent().calls == 30
 
 
 def test_a_real_line_to_a_teacher_that_knows_nothing(tmp_path: Path) -> None:

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doctor_kit import MODEL, able
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from elad.doctor import student as looking
 from elad.doctor.finding import Finding, Verdict
+from elad.doctor.teacher import _tokenizers as tokenizers_alike
 from elad.doctor.teacher import look as look_at_teacher
 from elad.errors import StudentError
 from elad.experiment import Experiment
 from elad.records import Problem
 from elad.students import inspection
 from elad.students.inspection import Weights, weights
+from elad.testing import ChaosTeacher
 
 OK, NO, UNKNOWN = Verdict.OK, Verdict.NO, Verdict.UNKNOWN
 SHAPES = {"model.embed_tokens.weight": [300, 8], "model.layers.0.q.weight": [8, 4], "model.norm.weight": [8]}
@@ -215,4 +218,46 @@ def test_tokenizers_are_compared_where_both_are_here(
     real = inspection.tokenizer
     monkeypatch.setattr(inspection, "tokenizer", lambda path: real(other if path.suffix == ".gguf" else path))
     settings = {"kind": "llamacpp", "model": str(tmp_path / "other.gguf")}
-    assert teacher(experiment(own, teacher=settings))["tokenizers alike"].verdict is verdict
+    found = teacher(experiment(own, teacher=settings))
+    assert (found["tokenizers alike"].verdict, found["chat templates alike"].verdict) == (verdict, OK)
+
+
+def asked(planned: Experiment) -> dict[str, Finding]:
+    """What is found by asking an endpoint, without a wait."""
+    return {one.name: one for one in look_at_teacher(planned, lambda _: None, lambda _: None).findings}
+
+
+@pytest.mark.parametrize(("template", "verdict"), [("{{ messages }}", OK), ("{{ messages }}!", NO), (None, UNKNOWN)])
+def test_the_tokenizer_that_is_named_for_an_endpoint_is_compared(
+    tmp_path: Path, template: str | None, verdict: Verdict
+) -> None:
+    own, other = model(tmp_path / "own"), model(tmp_path / "other")
+    path = other / "tokenizer_config.json"
+    said = json.loads(path.read_text()) | {"chat_template": template}
+    path.write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
+    found = tokenizers_alike(experiment(own), lambda: other)
+    assert [(one.name, one.verdict) for one in found] == [("tokenizers alike", OK), ("chat templates alike", verdict)]
+
+
+def test_an_endpoint_with_a_tokenizer_is_looked_at_with_it(tmp_path: Path) -> None:
+    own, other = model(tmp_path / "own"), model(tmp_path / "other", words=4)
+    with able() as server:
+        settings = {"kind": "openai", "base_url": server.base_url, "model": MODEL, "tokenizer": str(other)}
+        named = asked(experiment(own, teacher=settings))
+        unnamed = asked(experiment(own, teacher=settings | {"tokenizer": None}))
+    assert named["tokenizers alike"].verdict is NO
+    assert unnamed["tokenizers alike"].verdict is UNKNOWN
+
+
+@pytest.mark.parametrize(("channel", "has", "verdict", "prevents"), [
+    ("batch", True, OK, False), ("batch", False, NO, True), ("auto", True, OK, False), ("auto", False, NO, False),
+])  # fmt: skip
+def test_batches_are_listed_where_they_are_wanted(
+    tmp_path: Path, channel: str, has: bool, verdict: Verdict, prevents: bool
+) -> None:
+    with able() as plain, ChaosTeacher() as batching:
+        settings = {"kind": "openai", "base_url": (batching if has else plain).base_url, "model": MODEL}
+        found = asked(experiment(tmp_path, teacher=settings | {"channel": channel}))
+        live = asked(experiment(tmp_path, teacher=settings))
+    assert (found["batch API"].verdict, found["batch API"].prevents) == (verdict, prevents)
+    assert "batch API" not in live

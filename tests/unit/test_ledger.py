@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from elad.errors import RunFolderError
 from elad.ledger.budget import Budget
+from elad.ledger.durability import Syncer
 from elad.ledger.events import FILE, Kind, Ledger, is_held
 from elad.records import Charge, Reply, ReplyOutcome, to_json
 
@@ -205,3 +207,98 @@ def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
         told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert told.returncode != 0
     assert f"in use by process {os.getpid()}" in told.stderr
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_an_emptied_ledger_is_refused_and_left_alone(large: Path, write: bool) -> None:
+    (large / FILE).write_bytes(b"")
+    (large / f"{FILE}-wal").write_bytes(b"what may still be saved")
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match=r"is empty.*copy"):
+            Ledger(large, write=write)
+    assert (large / FILE).read_bytes() == b""
+    assert (large / f"{FILE}-wal").read_bytes() == b"what may still be saved"
+
+
+def test_a_ledger_that_is_gone_from_beside_its_log_is_not_begun_again(tmp_path: Path) -> None:
+    (tmp_path / f"{FILE}-wal").write_bytes(b"what may still be saved")
+    with pytest.raises(RunFolderError, match="log is still there"):
+        Ledger(tmp_path, write=True)
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_process_killed_while_it_makes_a_ledger_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(*_: object) -> None:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(RunFolderError, match="gone"):
+            Ledger(tmp_path, write=True)
+    assert not (tmp_path / FILE).exists()
+    (tmp_path / f"{FILE}-new").write_bytes(b"")
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.append(Kind.DRAFT, [("a", 1)], round=0)
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", FILE}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from elad.ledger.events import Kind, Ledger
+ledger = Ledger(Path(sys.argv[1]), write=True)
+for n in range(12):
+    ledger.append(Kind.DRAFT, [(f"{n}-{m}", "x" * 500) for m in range(5)], round=0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_log_that_is_cut_after_a_kill_gives_back_whole_groups_up_to_the_cut(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "run")], check=False)
+    log = (tmp_path / "run" / f"{FILE}-wal").read_bytes()
+    before = 0
+    for number, share in enumerate((0.0, 0.3, 0.7, 0.9999, 1.0)):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "run", folder)
+        (folder / f"{FILE}-wal").write_bytes(log[: int(share * len(log))])
+        with Ledger(folder, write=True) as ledger:
+            kept = [event.key for event in ledger.events()]
+            ledger.append(Kind.DRAFT, [("on", "we go")], round=0)
+        assert kept == [f"{n}-{m}" for n in range(12) for m in range(5)][: len(kept)]
+        assert len(kept) % 5 == 0
+        assert before <= len(kept)
+        before = len(kept)
+    assert before == 60
+
+
+class _Interrupted:
+    """A connection that Ctrl-C reaches between two statements."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def executemany(self, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+
+def test_ctrl_c_in_an_append_leaves_no_open_transaction(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        whole = ledger._db
+        ledger._db = _Interrupted(whole)  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(KeyboardInterrupt):
+            ledger.append(Kind.DRAFT, [("a", 1)], round=0)
+        ledger._db = whole
+        ledger.append(Kind.STATE, [("b", {"state": "stopped"})], round=-1)
+        assert [event.key for event in ledger.events()] == ["b"]
+
+
+def test_a_log_that_cannot_be_opened_to_be_synced_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    syncer = Syncer(tmp_path / "file" / "wal")  # its parent is a file: not a directory
+    syncer.changed()
+    syncer.close()
+    with pytest.raises(NotADirectoryError):
+        syncer.changed()

@@ -11,6 +11,7 @@ from elad.experiment import Experiment
 from elad.ledger.price_forms import price_of
 from elad.ledger.price_lists import listed
 from elad.ledger.prices import Price
+from elad.records import to_json
 
 ROW: dict[str, Any] = {
     "input": 0.15,
@@ -101,6 +102,7 @@ def test_what_cannot_be_used_is_named(price: object, told: str, table: Path) -> 
         ("m: {input: .inf, output: 1}", r"prices\.yaml: m: price\.input: inf is not a finite amount"),
         ("m: {input: 1, outptu: 1}", r"prices\.yaml: m\.outptu: unknown key; did you mean 'output'\?"),
         ("m: {input: 1, output: 1, source: me}", r"prices\.yaml: m\.source: unknown key"),
+        ("m: {input: 1, output: 1, tiers: []}", r"prices\.yaml: m\.tiers: unknown key"),
         ("m: {input: 1, output: 1, batch_discount: 2}", r"prices\.yaml: m: price\.batch_discount: 2\.0 is not"),
     ],
 )
@@ -125,7 +127,7 @@ def test_the_resolved_experiment_stands_on_its_own(form: str, table: Path) -> No
     price = settings_of(one).price
     table.unlink()
     resolved = one.resolved()["teacher"]["price"]
-    assert resolved == (price and {name: getattr(price, name) for name in Price.__dataclass_fields__})
+    assert resolved == (price and to_json(price))
     again = Experiment.of(one.resolved())
     assert settings_of(again).price == price
     assert again == one

@@ -146,17 +146,28 @@ def test_no_call_costs_more_than_its_price_says(
         assert float(billed) == pytest.approx(ours)
 
 
-def test_of_tiers_by_length_the_dearest_counts() -> None:
+def test_a_call_costs_what_its_own_prompts_length_costs() -> None:
     found = 0
     for provider, model in MODELS:
         price, *others = [entry.prices for entry in entries(model)]
         tiered = price.input_mtok
         if isinstance(tiered, TieredPrices) and price.output_mtok is not None and not others:
             ours = listed(f"{provider.id}:{model.id}")
-            assert ours.input >= max(float(tier.price) for tier in tiered.tiers)
-            assert ours.source.endswith(", dearest rates")
+            top, longest = tiered.tiers[-1], 2_000_000
+            assert ours.at(longest).input >= float(top.price)
+            assert ours.input < ours.at(longest).input or tiered.base >= top.price
             found += 1
     assert found > 10
+
+
+@pytest.mark.parametrize("name", ["anthropic:claude-sonnet-4-5", "google:gemini-2.5-pro"])
+def test_a_short_prompt_is_not_charged_at_the_rates_of_a_long_one(name: str) -> None:
+    price = listed(name, on=DAY)
+    ((start, fresh, _, out),) = price.tiers
+    assert start == 200_000
+    assert price.money(tokens_in=start, tokens_out=10) == price.at(1).money(tokens_in=start, tokens_out=10)
+    assert price.money(tokens_in=start + 1) == pytest.approx((start + 1) * fresh / price.per)
+    assert (price.input, price.output) < (fresh, out)
 
 
 @pytest.mark.parametrize("name", [*by_the_hour()])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from elad.errors import ConfigError
 from elad.ledger.prices import Price
-from elad.records import Charge
+from elad.records import Charge, from_json, to_json
 
 amounts = st.floats(0, 1000)
 prices = st.builds(
@@ -71,6 +71,35 @@ def test_a_batch_takes_nothing_off_cached_input_that_is_cheap_already() -> None:
     assert dearer.money(tokens_in=3, tokens_cached=2, batch=True) == pytest.approx(3 * 0.5)
 
 
+TIERED = Price(input=1.0, cached_input=0.1, output=2.0, per=1, tiers=((100, 3.0, 0.2, 5.0), (200, 4.0, None, 5.0)))
+
+
+@pytest.mark.parametrize(
+    ("tokens_in", "rates"),
+    [(0, (1.0, 0.1, 2.0)), (100, (1.0, 0.1, 2.0)), (101, (3.0, 0.2, 5.0)), (999, (4.0, 4.0, 5.0))],
+)
+def test_the_length_of_the_prompt_decides_the_price_of_the_whole_call(
+    tokens_in: int, rates: tuple[float, float, float]
+) -> None:
+    cached = tokens_in // 2
+    due = (tokens_in - cached) * rates[0] + cached * rates[1] + 7 * rates[2]
+    assert TIERED.money(tokens_in=tokens_in, tokens_cached=cached, tokens_out=7) == pytest.approx(due)
+
+
+@given(first=tokens, second=tokens, tokens_out=tokens, batch=st.booleans())
+def test_a_longer_prompt_never_costs_less(first: int, second: int, tokens_out: int, batch: bool) -> None:
+    price = dataclasses.replace(TIERED, batch_discount=0.5)
+    shorter, longer = sorted((first, second))
+    less, more = (price.money(tokens_in=n, tokens_out=tokens_out, batch=batch) for n in (shorter, longer))
+    assert less <= more
+
+
+def test_other_tiers_are_another_version() -> None:
+    flat = dataclasses.replace(TIERED, tiers=())
+    assert len({TIERED.version, flat.version, dataclasses.replace(TIERED, tiers=TIERED.tiers[:1]).version}) == 3
+    assert from_json(Price, to_json(TIERED)) == TIERED
+
+
 def of_version(price: Price) -> tuple[object, ...]:
     cached = price.input if price.cached_input is None else price.cached_input
     return price.input, cached, price.output, price.batch_discount or 0
@@ -102,6 +131,11 @@ def test_the_version_names_its_source() -> None:
         {"batch_discount": -0.1},
         {"batch_discount": 1.1},
         {"batch_discount": float("nan")},
+        {"tiers": ((0, 2.0, None, 2.0),)},
+        {"tiers": ((100, 0.5, None, 2.0),)},
+        {"tiers": ((100, 2.0, None, float("nan")),)},
+        {"tiers": ((100, 2.0, 0.5, 2.0),)},
+        {"tiers": ((200, 2.0, None, 2.0), (100, 3.0, None, 3.0))},
     ],
 )
 def test_unusable_prices_are_refused(wrong: dict[str, object]) -> None:

@@ -17,25 +17,36 @@ def plan(
     overrides: Overrides = None,
     earlier: Annotated[list[Path] | None, typer.Option(help="Folder of an earlier run to learn from.")] = None,
     drafts: Annotated[bool, typer.Option(help="Let the student write the chains that are rehearsed.")] = True,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Run folder: what was spent and bought there is taken off.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What a run will cost, before a cent is spent: calls, tokens, money and time, each with a range."""
     from elad.methods.finding import find
     from elad.plan.plan import plan as make_plan
     from elad.plan.plan import told
+    from elad.plan.rehearsal import LEAST_CACHED_TOKENS
 
-    found = told(make_plan(find(experiment, overrides or []), earlier or [], drafts=drafts))
+    found = told(make_plan(find(experiment, overrides or []), earlier or [], drafts=drafts, folder=folder))
     if as_json:
         print_json(found)
         return
     out.print(_table(found))
     wanted, buys = found["questions"], found["buys"]
+    if found["bought"]:
+        out.print(f"{found['bought']} questions are bought already", highlight=False)
     out.print("the budget bears all of it" if found["fits"] else f"the budget bears {buys} of {wanted} questions")
     if not found["priced"]:
         out.print("no price is known: give teacher.price for money")
-    out.print(f"{found['cacheable']:.0%} of the prompts is the same each time: a prefix cache can serve it")
+    same, long = f"{found['cacheable']:.0%}", f"{found['cacheable_long']:.0%}"
+    out.print(f"{same} of the prompts is the same each time: a prefix cache can serve it")
+    out.print(f"an endpoint that caches nothing below {LEAST_CACHED_TOKENS:,} tokens can serve {long}")
     chains = f"{found['rehearsed']} questions rehearsed, {found['drafted']} with the student's own chains"
     out.print(f"rests on {found['seen']} revisions of earlier runs, {chains}", highlight=False)
+    counter = "bytes" if found["counted"] == "bytes" else f"the {found['counted']}'s tokenizer"
+    remedy = "" if found["counted"] == "teacher" else "; teacher.tokenizer makes the range narrower"
+    out.print(f"tokens are counted by {counter}{remedy}", highlight=False)
 
 
 def _table(found: dict[str, Any]) -> Table:
@@ -75,6 +86,8 @@ def doctor(
         what = "the teacher cannot be reached" if found.unreachable else "a run is impossible"
         kind = TeacherError if found.unreachable else RefusedError
         raise kind(f"doctor: {what}; see {', '.join(found.preventing)}")
+    if found.refused:
+        raise RefusedError(f"doctor: {found.refused}")
 
 
 def _show_checkup(found: dict[str, Any]) -> None:

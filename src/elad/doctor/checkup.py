@@ -7,7 +7,7 @@ from typing import Any
 from elad.doctor import student, teacher
 from elad.doctor.competence import Competence, measure
 from elad.doctor.finding import Finding, unknown
-from elad.errors import TeacherError
+from elad.errors import RefusedError, TeacherError
 from elad.experiment import Experiment
 from elad.progress import Progress
 from elad.records import Charge, to_json
@@ -25,6 +25,8 @@ class Checkup:
     spent: Charge
     """What it took; the measuring of competence is not in it."""
     competence: Competence | None
+    refused: str | None = None
+    """Why competence was not measured though it was wanted: the budget does not bear it."""
 
     @property
     def unreachable(self) -> bool:
@@ -57,6 +59,8 @@ def checkup(
         return found
     try:
         return replace(found, competence=measure(experiment, progress))
+    except RefusedError as error:
+        return replace(found, refused=str(error))
     except TeacherError as error:
         why = unknown("competence", str(error), "the same command goes on where it stopped")
         return replace(found, findings=(*found.findings, why))

@@ -9,17 +9,19 @@ from typing import Final
 
 from elad.doctor.advice import Advice, Figures, Share, advise
 from elad.doctor.teacher import live
+from elad.errors import RefusedError
 from elad.evaluation.intervals import wilson
 from elad.evaluation.step_finding import revise_all
 from elad.evaluation.step_labels import Labelled, read_labelled
 from elad.experiment import Experiment
 from elad.kinds import build
+from elad.ledger.budget import Budget
 from elad.ledger.cache import cache_folder
-from elad.ledger.events import Ledger
+from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
 from elad.progress import Progress
 from elad.protocols import Prompt, Task, Teacher, Told
-from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, RevisionOutcome, digest
+from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, RevisionOutcome, digest, from_json
 from elad.revision.driving import drive
 from elad.revision.first_error import FirstError
 from elad.sample import folder as sample_folder
@@ -47,6 +49,7 @@ class Competence:
     """Judges that this teacher cannot serve."""
     advice: Advice
     spent: Charge
+    """By this measurement: what an earlier one bought was reused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +63,33 @@ class Expected:
 def measure(experiment: Experiment, progress: Progress) -> Competence:
     """Judges and repairs the packaged chains in every mode that the teacher serves; the price is told first.
 
-    Replies are kept until the measurement is done, so that one that was stopped goes on. Raises: TeacherError
-    when the teacher is lost on the way; DataError where the pool cannot be read.
+    Replies are kept, so that a measurement that was stopped goes on, and one that was paid for costs nothing when it
+    is made again. Raises: RefusedError where it may take more than a cap of the experiment allows; TeacherError when
+    the teacher is lost on the way; DataError where the pool cannot be read.
     """
     task: Task = build("elad.tasks", "numeric", "task")
     rows, _ = read_labelled([str(sample_folder() / "steps.jsonl")], task, references={}, limit=None, seed=0)
     gold = all(problem.answer is not None for problem in read_data(experiment)[0])
     shown = [_shown(row, gold=gold) for row in rows]
+    budget = replace(experiment.budget, questions=None, seconds=None)
     teacher = live(experiment.teacher).open()
     try:
         modes = [mode for mode in _modes(experiment) if mode.needs <= teacher.serves]
         price: Price | None = getattr(experiment.teacher, "price", None)
-        progress.note(_announced(expected(rows, shown, modes, task, price), len(modes)))
+        cost = expected(rows, shown, modes, task, price)
+        progress.note(_announced(cost, len(modes)))
+        _refuse_above(budget, cost.high)
         kept = cache_folder() / "doctor" / digest([teacher.id, getattr(experiment.teacher, "base_url", "")])
         with Ledger(kept, write=True) as ledger:
-            found = {mode: _revised(mode, shown, teacher, task, ledger, progress) for mode in modes}
-            spent = ledger.spent()
+            known = _charges(ledger)
+            if known:
+                progress.note(f"answers of an earlier measurement are reused; without {kept} they are asked anew")
+            found = {mode: _revised(mode, shown, teacher, task, ledger, progress, budget) for mode in modes}
+            spent = reduce(add, (charge for key, charge in _charges(ledger).items() if key not in known), Charge())
     finally:
         teacher.close()
-    shutil.rmtree(kept, ignore_errors=True)
+    if price is None and teacher.scope is None:  # free, and its name says little about the model behind it
+        shutil.rmtree(kept, ignore_errors=True)
     figures = tuple(_figures(mode, rows, revisions, task) for mode, revisions in found.items())
     wrong = sum(row.first_error is not None for row in rows)
     return Competence(
@@ -91,6 +102,18 @@ def measure(experiment: Experiment, progress: Progress) -> Competence:
         advice=advise(figures),
         spent=spent,
     )
+
+
+def _refuse_above(budget: Budget, most: Charge) -> None:
+    cap = budget.refusal(Charge(), Charge(), most, 0.0)
+    if cap:
+        raise RefusedError(f"measuring competence may take more than the budget allows ({cap}): raise the cap for it")
+
+
+def _charges(ledger: Ledger) -> dict[tuple[Kind, str], Charge]:
+    """What the ledger counts, by event."""
+    kinds = (Kind.REPLY, Kind.LOST)
+    return {(kind, one.key): from_json(Reply, one.payload).charge for kind in kinds for one in ledger.events(kind)}
 
 
 def expected(
@@ -115,11 +138,17 @@ def _modes(experiment: Experiment) -> list[FirstError]:
     return [replace(own, judge=judge, repair=repair) for judge in JUDGES for repair in REPAIRS]
 
 
-def _revised(
-    mode: FirstError, shown: Sequence[Candidate], teacher: Teacher, task: Task, ledger: Ledger, progress: Progress
+def _revised(  # noqa: PLR0913
+    mode: FirstError,
+    shown: Sequence[Candidate],
+    teacher: Teacher,
+    task: Task,
+    ledger: Ledger,
+    progress: Progress,
+    budget: Budget,
 ) -> list[Revision]:
     with progress.stage(0, f"{mode.judge} {mode.repair}", len(shown)) as advance:
-        return revise_all(mode, shown, teacher, task, ledger, advance)
+        return revise_all(mode, shown, teacher, task, ledger, advance, budget)
 
 
 def _shown(row: Labelled, *, gold: bool) -> Candidate:
@@ -160,8 +189,10 @@ def _unheard(place: int, revision: Revision) -> None:
 
 def _sum(asked: Sequence[tuple[Request, Charge]], price: Price | None) -> Charge:
     total = reduce(add, (charge for _, charge in asked), Charge())
-    money = price.money(tokens_in=total.tokens_in, tokens_out=total.tokens_out) if price else 0.0
-    return replace(total, money=money, currency=price.currency if price else None)
+    if price is None:
+        return total
+    money = sum(price.money(tokens_in=charge.tokens_in, tokens_out=charge.tokens_out) for _, charge in asked)
+    return replace(total, money=money, currency=price.currency)
 
 
 def _announced(cost: Expected, modes: int) -> str:

@@ -85,7 +85,10 @@ def usage(wire: Wire) -> Finding:
     if not silent:
         return ok("usage", "every reply told its tokens")
     found = f"{silent} of {len(wire.answers)} replies told no tokens"
-    return no("usage", found, "nothing; a call that tells none is charged at its worst case, so caps are reached early")
+    if wire.endpoint.link.counter:
+        return no("usage", found, "nothing: teacher.tokenizer counts them")
+    worst = "a call that tells none is charged at its worst case, so caps are reached early"
+    return no("usage", found, f"name the model's tokenizer in teacher.tokenizer: {worst}")
 
 
 def context(wire: Wire, listed: Catalogue | None) -> Finding:

@@ -4,6 +4,8 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elad.doctor.finding import Finding, no, ok, unknown
 from elad.errors import EladError, StudentError, TeacherError
@@ -15,6 +17,9 @@ from elad.students.models import gguf_place, on_disk
 from elad.teachers.capabilities import Capabilities
 from elad.teachers.llamacpp import LlamaCpp
 from elad.teachers.openai import OpenAI
+
+if TYPE_CHECKING:
+    from elad.teachers.endpoint import Endpoint
 
 _NOTHING = Charge()
 _WHITE_BOX = "nothing: needed by white-box objectives only"
@@ -43,7 +48,8 @@ def look(experiment: Experiment, tell: Callable[[str], None], wait: Callable[[fl
     A teacher that would load a model is not opened.
     """
     if isinstance(experiment.teacher, LlamaCpp):
-        return Seen(findings=[*_in_process(experiment.teacher), _tokenizers(experiment, experiment.teacher.model)])
+        model = experiment.teacher.model
+        return Seen(findings=[*_in_process(experiment.teacher), *_tokenizers(experiment, lambda: gguf_place(model))])
     try:
         teacher = live(experiment.teacher).open()
     except TeacherError as error:
@@ -76,8 +82,28 @@ def _asked(
     tell(f"looking at {teacher.where} takes at most {most.calls} calls, "
          f"{most.tokens_in} + {most.tokens_out} tokens{money}")  # fmt: skip
     seen = endpoint.look(teacher, settings.api_key_file or settings.api_key_env, wait)
-    findings = [*seen.findings, *suited, _tokenizers(experiment, None)]
+    batches = _batches(settings, teacher, wait) if seen.capabilities else []
+    named = settings.tokenizer
+    alike = _tokenizers(experiment, lambda: on_disk(named) if named else None)
+    findings = [*seen.findings, *batches, *suited, *alike]
     return Seen(findings=findings, capabilities=seen.capabilities, most=most, spent=seen.spent)
+
+
+def _batches(settings: OpenAI, endpoint: "Endpoint", wait: Callable[[float], None]) -> list[Finding]:
+    """Whether there are batches, where they are wanted; to list them costs nothing."""
+    from elad.teachers.batch_api import BatchApi, Refused
+
+    name, wanted = "batch API", settings.channel == "batch"
+    if settings.channel == "live":
+        return []
+    try:
+        next(BatchApi(endpoint, wait).listed(), None)
+    except Refused as error:
+        remedy = "set teacher.channel: live" if wanted else "nothing: `auto` then asks request by request"
+        return [no(name, f"it does not list its batches: {error}", remedy, fatal=wanted)]
+    except TeacherError as error:
+        return [unknown(name, str(error), fatal=wanted)]
+    return [ok(name, "it lists its batches", fatal=wanted)]
 
 
 def _serves(experiment: Experiment, teacher: Teacher) -> Finding:
@@ -113,20 +139,32 @@ def _in_process(settings: LlamaCpp) -> list[Finding]:
     return [*found, ok("teacher file", told, fatal=True)]
 
 
-def _tokenizers(experiment: Experiment, teacher_model: str | None) -> Finding:
-    """Whether both cut text alike; that takes the files of both."""
-    name, student_model = "tokenizers alike", getattr(experiment.student, "model", None)
-    if teacher_model is None or not isinstance(student_model, str):
-        whose = "student" if teacher_model is not None else "teacher"
-        return unknown(name, f"the {whose}'s tokenizer is not on this machine", _WHITE_BOX)
+def _tokenizers(experiment: Experiment, place: Callable[[], Path | None]) -> list[Finding]:
+    """Whether teacher and student cut text and frame its turns alike; `place` is where the teacher's files are."""
+    names, model = ("tokenizers alike", "chat templates alike"), getattr(experiment.student, "model", None)
     try:
-        paths = [gguf_place(teacher_model), on_disk(student_model)]
-        both = [inspection.tokenizer(path).vocabulary for path in paths if path and path.exists()]
+        paths = place(), on_disk(model) if isinstance(model, str) else None
+        teacher, student = (inspection.tokenizer(path) if path and path.exists() else None for path in paths)
     except StudentError as error:
-        return unknown(name, str(error), _WHITE_BOX)
-    if len(both) < 2:
-        return unknown(name, "the files of one are not on this machine", _WHITE_BOX)
-    if both[0] == both[1]:
-        return ok(name, f"both know the same {len(both[0])} tokens")
-    shared = len(both[0].items() & both[1].items())
-    return no(name, f"{len(both[0])} tokens against {len(both[1])}, {shared} the same", _WHITE_BOX)
+        return [unknown(name, str(error), _WHITE_BOX) for name in names]
+    if teacher is None or student is None:
+        whose = "teacher" if teacher is None else "student"
+        return [unknown(name, f"the {whose}'s tokenizer is not on this machine", _WHITE_BOX) for name in names]
+    return [_vocabularies(names[0], teacher, student), _templates(names[1], teacher, student)]
+
+
+def _vocabularies(name: str, teacher: inspection.Tokenizer, student: inspection.Tokenizer) -> Finding:
+    sizes = len(teacher.vocabulary), len(student.vocabulary)
+    if teacher.vocabulary == student.vocabulary:
+        return ok(name, f"both know the same {sizes[0]} tokens")
+    shared = len(teacher.vocabulary.items() & student.vocabulary.items())
+    return no(name, f"{sizes[0]} tokens against {sizes[1]}, {shared} the same", _WHITE_BOX)
+
+
+def _templates(name: str, teacher: inspection.Tokenizer, student: inspection.Tokenizer) -> Finding:
+    if teacher.template is None or student.template is None:
+        whose = "teacher" if teacher.template is None else "student"
+        return unknown(name, f"the {whose} has none", _WHITE_BOX)
+    if teacher.template.strip() == student.template.strip():
+        return ok(name, "both frame turns by the same template")
+    return no(name, "they differ, so the same conversation is other tokens to each", _WHITE_BOX)

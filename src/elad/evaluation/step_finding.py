@@ -86,16 +86,20 @@ def judge_all(
     return revise_all(reviser, [row.candidate for row in rows], teacher, task, ledger, advance)
 
 
-def revise_all(
+def revise_all(  # noqa: PLR0913 - what a world holds, without one
     reviser: Callable[[Candidate, Task], Revising],
     candidates: Sequence[Candidate],
     teacher: Teacher,
     task: Task,
     ledger: Ledger,
     advance: Advance,
+    budget: Budget = Budget(),  # noqa: B008 - it is frozen
 ) -> list[Revision]:
-    """The revision of each candidate, in order, without a budget and without a student."""
-    account = Account(Budget(), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
+    """The revision of each candidate, in order, without a student.
+
+    Raises: RefusedError where the budget does not bear them all; what was bought is in the ledger.
+    """
+    account = Account(budget, spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
     settle_earlier(ledger, account, teacher, 0)
     found: dict[int, Revision] = {}
 
@@ -104,7 +108,10 @@ def revise_all(
         advance(1)
 
     works = ((place, reviser(candidate, task)) for place, candidate in enumerate(candidates))
-    drive(works, Purchase(teacher, ledger, account, number=0).pay, _no_student, done)
+    purchase = Purchase(teacher, ledger, account, number=0)
+    drive(works, purchase.pay, _no_student, done)
+    if purchase.refusal:
+        raise RefusedError(f"{purchase.refusal}; what was bought so far is kept")
     return [found[place] for place in range(len(candidates))]
 
 

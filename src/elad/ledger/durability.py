@@ -41,11 +41,11 @@ class Syncer:
     def _sync(self) -> None:
         try:
             handle = os.open(self._path, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         except FileNotFoundError:  # SQLite has moved everything into the main file, and synced that
             return
-        try:
-            os.fsync(handle)
         except OSError as error:
             self._trouble = error
-        finally:
-            os.close(handle)

@@ -72,8 +72,8 @@ class Event(NamedTuple):
 
 
 _SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     at REAL NOT NULL,
     round INTEGER NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS events (
     payload TEXT NOT NULL,
     UNIQUE (kind, key)
 );
-INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
+INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
 """
 
 
@@ -94,7 +94,7 @@ class Ledger:
 
         A ledger of an earlier version is brought up to date; a reader does that to a copy in memory.
         Raises: RunFolderError when there is no ledger to read, when another process writes to it,
-        or when it is damaged or of a later version.
+        or when it is damaged, emptied or of a later version.
         """
         self.folder = folder
         path = folder / FILE
@@ -103,12 +103,15 @@ class Ledger:
         self._lock = _Lock(folder) if write else None
         self._syncer: Syncer | None = None
         try:
+            if write and not path.exists():
+                _create(path)
+            _refuse_emptied(path)  # before SQLite sees it, which throws away the log beside an empty file
             self._db = sqlite3.connect(path, isolation_level=None)
             self._prepare(write)
         except RunFolderError:
             self._unlock()
             raise
-        except (sqlite3.Error, KeyError, ValueError) as error:
+        except (OSError, sqlite3.Error, KeyError, ValueError) as error:
             self._unlock()
             raise RunFolderError(
                 f"{path}: cannot be opened as a ledger: {error}; `sqlite3 {FILE} .recover` shows what can be saved"
@@ -119,7 +122,6 @@ class Ledger:
         if write:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         whole = (self.folder / FILE).stat().st_size % page == 0  # SQLite fills a torn page up with zeros
         sound = self._db.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "its last page is torn"
@@ -165,9 +167,11 @@ class Ledger:
             self._db.execute("COMMIT")
             if self._syncer:
                 self._syncer.changed()
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:  # Ctrl-C too: what is told of the end must find no open transaction
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            if not isinstance(error, (sqlite3.Error, OSError)):
+                raise
             raise RunFolderError(f"{self.folder / FILE}: cannot be written: {error}") from error
 
     def get(self, kind: Kind, key: str) -> Any | None:
@@ -218,6 +222,39 @@ class Ledger:
     def _unlock(self) -> None:
         if self._lock:
             self._lock.release()
+
+
+def _create(path: Path) -> None:
+    """A ledger without events, whole under its name or not there: so a file that is empty was emptied.
+
+    Raises: RunFolderError where a ledger was there before: what its write-ahead log holds would be mixed with ours.
+    """
+    if path.with_name(f"{FILE}-wal").exists():
+        raise RunFolderError(
+            f"{path}: is gone, its write-ahead log is still there; put it back, or take another folder"
+        )
+    made = path.with_name(f"{FILE}-new")
+    made.unlink(missing_ok=True)  # of a process that was killed here
+    db = sqlite3.connect(made, isolation_level=None)
+    try:
+        db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    finally:
+        db.close()
+    made.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name must outlive a failure of power as what is appended does
+    finally:
+        os.close(folder)
+
+
+def _refuse_emptied(path: Path) -> None:
+    """Raises: RunFolderError for a file of 0 bytes, which no run leaves behind."""
+    if path.stat().st_size == 0:
+        raise RunFolderError(
+            f"{path}: is empty, and what it held is lost, also that it was paid for; "
+            "put a copy of it back, or use another folder"
+        )
 
 
 class _Lock:

@@ -14,7 +14,7 @@ from elad.ledger.prices import Price
 
 _WHERE = "teacher.price"
 _NUMBERS = tuple(field.name for field in fields(Price))
-_IN_A_TABLE = tuple(name for name in _NUMBERS if name != "source")
+_IN_A_TABLE = tuple(name for name in _NUMBERS if name not in ("source", "tiers"))
 _ADAPTER = TypeAdapter(Price)
 
 

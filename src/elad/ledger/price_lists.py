@@ -1,7 +1,7 @@
 """Prices by name, out of the snapshot that the package `genai-prices` brings along; nothing is fetched."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
@@ -30,6 +30,8 @@ _REMEDY = (
 class _Rates:
     """The dearest a token may be, in USD per million; `one` where there is but one rate for each kind."""
 
+    above: int
+    """Of calls whose prompt has more tokens than this."""
     input: float
     cached: float | None
     output: float
@@ -39,10 +41,11 @@ class _Rates:
 def listed(name: str, *, on: date | None = None) -> Price:
     """The price of a model, given as `model` or `provider:model`, in force on that day in UTC; default today.
 
-    It bounds what a call may cost, so that a cap on money holds: where rates differ by the length of the prompt or
-    the hour, and where a vendor bills what it writes to its cache above other input, the dearest counts, and the
-    source says `dearest rates`. The batch discount is the smaller of those on input and output. Rates for what a
-    teacher is never asked for (audio, images, searches, service tiers) are left out.
+    It bounds what a call may cost, so that a cap on money holds: where rates differ by the hour, and where a vendor
+    bills what it writes to its cache above other input, the dearest counts, and the source says `dearest rates`. Rates
+    by the length of the prompt become tiers; one that falls as the prompt grows stays where it was. The batch discount
+    is the smallest of those on input and output. Rates for what a teacher is never asked for (audio, images, searches,
+    service tiers) are left out.
 
     Raises: ConfigError for a model that is unknown (with the nearest known ones) or not priced by the token alone.
     """
@@ -58,17 +61,18 @@ def listed(name: str, *, on: date | None = None) -> Price:
     day = on or datetime.now(UTC).date()
     standard = _in_force(model, day)
     _refuse_other_charges(standard, source)
-    rates = _dearest(standard)
-    discount = None
-    if any(model is own for own in provider.models):  # another provider's model has that provider's batch channel
-        batch = _in_force(model, day, _BATCH)
-        discount = None if batch == standard else _discount(rates, _dearest(batch))
+    own = any(model is one for one in provider.models)  # another provider's model has that provider's batch channel
+    batch = _in_force(model, day, _BATCH) if own else standard
+    starts = _starts([*standard, *batch])
+    first, *longer = rates = _rising([_dearest(standard, above) for above in starts])
+    discount = None if batch == standard else _discount(rates, [_dearest(batch, above) for above in starts])
     return Price(
-        input=rates.input,
-        output=rates.output,
-        cached_input=rates.cached,
+        input=first.input,
+        output=first.output,
+        cached_input=first.cached,
         batch_discount=discount,
-        source=source if rates.one else f"{source}, dearest rates",
+        tiers=tuple((one.above, one.input, one.cached, one.output) for one in longer),
+        source=source if all(one.one for one in rates) else f"{source}, dearest rates",
     )
 
 
@@ -135,29 +139,59 @@ def _refuse_other_charges(prices: list[ModelPrice], source: str) -> None:
             raise ConfigError(f"teacher.price: {source} has no price per token of input and output. {_REMEDY}")
 
 
-def _dearest(prices: list[ModelPrice]) -> _Rates:
-    inputs = [rate for price in prices for rate in _values(price.input_mtok)]
-    writes = [rate for price in prices for rate in _values(price.cache_write_mtok) + _values(price.cache_write_5m_mtok)]
-    outputs = [rate for price in prices for rate in _values(price.output_mtok) + _values(price.output_reasoning_mtok)]
-    cached = [rate for price in prices for rate in _values(price.cache_read_mtok) or _values(price.input_mtok)]
-    dearest = max(inputs + writes + cached)
+def _starts(prices: list[ModelPrice]) -> list[int]:
+    """The lengths of a prompt above which some rate is another one, 0 first."""
+    rates = [rate for price in prices for rate in vars(price).values() if isinstance(rate, TieredPrices)]
+    return sorted({0, *(tier.start for rate in rates for tier in rate.tiers)})
+
+
+def _dearest(prices: list[ModelPrice], above: int) -> _Rates:
+    """The rates of prompts that are longer than `above`, up to the next start."""
+    told = [{key: _rate(rate, above) for key, rate in vars(price).items() if key in _COUNTED} for price in prices]
+
+    def of(*keys: str) -> list[float]:
+        return [rate for one in told for key in keys if (rate := one.get(key)) is not None]
+
+    inputs, outputs = of("input_mtok"), of("output_mtok", "output_reasoning_mtok")
+    reads = [one.get("cache_read_mtok") for one in told]
+    cached = [one.get("input_mtok") or 0.0 if read is None else read for one, read in zip(told, reads, strict=True)]
+    dearest = max(inputs + of("cache_write_mtok", "cache_write_5m_mtok") + cached)
     return _Rates(
+        above=above,
         input=dearest,
-        cached=max(cached) if any(price.cache_read_mtok is not None for price in prices) else None,
+        cached=max(cached) if any(read is not None for read in reads) else None,
         output=max(outputs),
         one=dearest == max(inputs) and all(len(set(rates)) == 1 for rates in (inputs, cached, outputs)),
     )
 
 
-def _values(rate: Decimal | TieredPrices | None) -> list[float]:
-    """A rate without and with its tiers; none where there is no rate."""
+def _rate(rate: Decimal | TieredPrices | None, above: int) -> float | None:
     if isinstance(rate, TieredPrices):
-        return [float(rate.base), *(float(tier.price) for tier in rate.tiers)]
-    return [] if rate is None else [float(rate)]
+        return float(next((tier.price for tier in reversed(rate.tiers) if tier.start <= above), rate.base))
+    return None if rate is None else float(rate)
 
 
-def _discount(standard: _Rates, batch: _Rates) -> float:
-    """The share of the dearest rates that a batch leaves off, the smaller one of input and output."""
-    pairs = ((batch.input, standard.input), (batch.output, standard.output))
-    left = max((now / before for now, before in pairs if before > 0), default=1.0)
-    return max(0.0, round(1 - left, 9))
+def _rising(steps: list[_Rates]) -> list[_Rates]:
+    """The same, none below the one before it; what differs in nothing is left out."""
+    risen = steps[:1]
+    for step in steps[1:]:
+        last = risen[-1]
+        cached = None if step.cached is None or last.cached is None else max(step.cached, last.cached)
+        top = replace(step, input=max(step.input, last.input), cached=cached, output=max(step.output, last.output))
+        if replace(top, above=last.above, one=last.one) != last:
+            risen.append(replace(top, one=step.one and top == step))
+        elif top != step or not step.one:
+            risen[-1] = replace(last, one=False)
+    return risen
+
+
+def _discount(standard: list[_Rates], batch: list[_Rates]) -> float:
+    """The share of the dearest rates that a batch leaves off, the smallest one of input and output at any length."""
+    left = [
+        now / before
+        for one in batch
+        for usual in [next(rates for rates in reversed(standard) if rates.above <= one.above)]
+        for now, before in ((one.input, usual.input), (one.output, usual.output))
+        if before > 0
+    ]
+    return max(0.0, round(1 - max(left, default=1.0), 9))

@@ -56,7 +56,7 @@ def reconcile(ledger: Ledger) -> Books:
         problems=(
             *_trails(asked, replies, lost),
             *_sums(revisions, by_request),
-            *_prices(ledger, replies),
+            *_prices(ledger, {"reply": replies, "lost": lost}),
             *_caps(ledger, spent),
         ),
     )
@@ -66,9 +66,8 @@ def _trails(asked: list[str], replies: Mapping[str, Reply], lost: Mapping[str, R
     tries: dict[str, list[str]] = {}
     for name in asked:
         tries.setdefault(name.partition("#")[0], []).append(name)
-    for name in lost:
-        if name not in asked:
-            yield f"lost {name}: was never sent"
+    for name in lost.keys() - set(asked):
+        yield f"lost {name}: was never sent"
     for key, reply in replies.items():
         unended = [name for name in tries.get(key, ()) if name not in lost]
         unsent = reply.outcome is ReplyOutcome.FAILED and not reply.charge.calls
@@ -91,28 +90,29 @@ def _sums(revisions: list[Revision], replies: Mapping[str, Reply]) -> Iterator[s
             yield f"revision of {revision.problem_id}: counts {told.money}, its replies cost {owed.money}"
 
 
-def _prices(ledger: Ledger, replies: Mapping[str, Reply]) -> Iterator[str]:
-    tables = list(_price_tables(ledger))
-    known = {price.version_of(batch=batch): (price, batch) for price in tables for batch in (False, True)}
-    for key, reply in replies.items():
-        charge = reply.charge
-        if charge.price_version is None:
-            continue
-        if charge.price_version not in known:
-            yield f"reply {key}: priced by {charge.price_version}, which no session of this run knew"
-            continue
-        price, batch = known[charge.price_version]
-        tokens = {name: getattr(charge, name) for name in ("tokens_in", "tokens_cached", "tokens_out")}
-        due = price.money(**tokens, batch=batch)
-        if abs(due - charge.money) > _CENT:
-            yield f"reply {key}: charged {charge.money}, its tokens cost {due}"
+def _prices(ledger: Ledger, ended: Mapping[str, Mapping[str, Reply]]) -> Iterator[str]:
+    known = {price.version_of(batch=batch): (price, batch) for price in price_tables(ledger) for batch in (False, True)}
+    for kind, replies in ended.items():
+        for key, reply in replies.items():
+            charge = reply.charge
+            if charge.price_version is None:
+                continue
+            if charge.price_version not in known:
+                yield f"{kind} {key}: priced by {charge.price_version}, which no session of this run knew"
+                continue
+            price, batch = known[charge.price_version]
+            tokens = {name: getattr(charge, name) for name in ("tokens_in", "tokens_cached", "tokens_out")}
+            due = price.money(**tokens, batch=batch)
+            if abs(due - charge.money) > _CENT:
+                yield f"{kind} {key}: charged {charge.money}, its tokens cost {due}"
 
 
-def _price_tables(ledger: Ledger) -> Iterator[Price]:
+def price_tables(ledger: Ledger) -> list[Price]:
+    """The prices that the sessions of a run knew, in order: the teacher's own, and those of a run that is replayed."""
+    tables: list[Any] = []
     for event in ledger.events(Kind.SESSION):
-        table = event.payload["experiment"]["teacher"].get("price")
-        if table:
-            yield Price(**table)
+        tables += [event.payload["experiment"]["teacher"].get("price"), *event.payload.get("recalled_prices", ())]
+    return [from_json(Price, table) for table in tables if table]
 
 
 def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:

@@ -7,19 +7,21 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from elad.errors import StudentError
+from elad.errors import ConfigError, StudentError
 from elad.experiment import Experiment
 from elad.ledger.budget import Budget
-from elad.ledger.events import PLAN_FILE
+from elad.ledger.events import FILE, PLAN_FILE, Kind, Ledger
 from elad.ledger.prices import Price
-from elad.plan.forecast import Evidence, Forecast, Terms, forecast
+from elad.plan.forecast import Counted, Evidence, Forecast, Terms, forecast
 from elad.plan.rehearsal import rehearse, seen
 from elad.protocols import Student
-from elad.records import to_json
+from elad.records import Charge, to_json
+from elad.teachers.counting import TokenCounter
 from elad.world import open_student, read_data
 
 SAMPLE = 24
 """Questions of the pool that are rehearsed."""
+_NOTHING = Charge()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,9 @@ class Plan:
     """A forecast, and what it rests on."""
 
     wanted: Forecast
-    """All questions that the rounds and the pool allow."""
+    """All questions that the rounds and the pool allow, without those that are bought."""
+    bought: int
+    """Questions that the run folder holds already."""
     buys: int
     """How many of them the caps will bear in all likelihood: the forecast's upper end fits."""
     fits: bool
@@ -35,42 +39,67 @@ class Plan:
     currency: str | None
     cacheable: float
     """Share of the prompts that an endpoint with a prefix cache sees again and again, 0..1."""
+    cacheable_long: float
+    """The same at an endpoint that caches nothing below `LEAST_CACHED_TOKENS`."""
     rehearsed: int
     drafted: int
     """How many of the rehearsed chains the student itself wrote."""
     seen: int
     """Revisions of earlier runs with the same teacher and reviser."""
+    counted: str
+    """What tokens were counted by: the tokenizer of `teacher` or `student`, or `bytes`."""
 
 
-def plan(experiment: Experiment, earlier: Sequence[Path] = (), *, drafts: bool = True) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """What a run that is to go on has behind it."""
+
+    spent: Charge = _NOTHING
+    seconds: float = 0.0
+    picked: int = 0
+    bought: int = 0
+    """Of the picked questions, those whose revision is finished."""
+
+
+def plan(
+    experiment: Experiment, earlier: Sequence[Path] = (), *, drafts: bool = True, folder: Path | None = None
+) -> Plan:
     """What the experiment will cost. Nothing is asked of the teacher.
 
-    With `drafts` the student writes the rehearsed chains, where it can be loaded. Raises: the errors of
-    reading data and configuration.
+    With `drafts` the student writes the rehearsed chains, where it can be loaded. What a run in `folder` has spent and
+    bought is taken off, and learnt from. Raises: the errors of reading data and configuration.
     """
     pool = read_data(experiment)[0]
     sample = Random(experiment.seed).sample(pool, min(SAMPLE, len(pool)))
-    student = _student(experiment) if drafts else None
-    rehearsal = rehearse(experiment, sample, student)
-    evidence = Evidence(good=rehearsal.good, clumsy=rehearsal.clumsy, seen=seen(earlier, experiment))
+    counter, counted = _counter(experiment)
+    rehearsal = rehearse(experiment, sample, _student(experiment) if drafts else None, counter)
+    resumed = folder if folder and (folder / FILE).exists() else None
+    begun = _begun(resumed) if resumed else _Begun()
+    learnt = seen([*earlier, resumed] if resumed else earlier, experiment)
+    evidence = Evidence(good=rehearsal.good, clumsy=rehearsal.clumsy, seen=learnt, counted=counted)
     terms = _terms(experiment)
-    wanted = min(len(pool), experiment.rounds.count * experiment.rounds.questions)
-    count = experiment.budget.questions_left(0, wanted)
+    whole = min(len(pool), experiment.rounds.count * experiment.rounds.questions)
+    wanted = max(0, whole - begun.bought)
+    half = begun.picked - begun.bought
+    count = min(wanted, half + experiment.budget.questions_left(begun.picked, max(0, whole - begun.picked)))
 
     def cost(questions: int) -> Forecast:
         return forecast(evidence, questions, terms, experiment.seed)
 
-    buys = _most(count, lambda questions: _fits(experiment.budget, cost(questions)))
+    buys = _most(count, lambda questions: _fits(experiment.budget, begun, cost(questions)))
     return Plan(
         wanted=cost(wanted),
+        bought=begun.bought,
         buys=buys,
         fits=buys == wanted,
         priced=terms.price is not None,
         currency=terms.price.currency if terms.price else None,
-        cacheable=rehearsal.cacheable,
+        cacheable=rehearsal.shared.all,
+        cacheable_long=rehearsal.shared.long,
         rehearsed=len(sample),
         drafted=rehearsal.drafted,
         seen=len(evidence.seen),
+        counted=counted.name.lower(),
     )
 
 
@@ -87,11 +116,35 @@ def keep(plan: Plan, folder: Path) -> None:
 
 
 def _terms(experiment: Experiment) -> Terms:
-    """Of the channel that is named; `auto` may find no batches, so it counts as live calls, which cost no less."""
+    """Of the channel that is named; with `auto` the endpoint may have batches or not, where they cost less."""
     teacher, rounds = experiment.teacher, experiment.rounds.count
     price: Price | None = getattr(teacher, "price", None)
-    batch = getattr(teacher, "channel", "live") == "batch"
-    return Terms(price=price, concurrency=getattr(teacher, "concurrency", 1), rounds=rounds, batch=batch)
+    channel = getattr(teacher, "channel", "live")
+    either = channel == "auto" and price is not None and bool(price.batch_discount)
+    batch = None if either else channel == "batch"
+    return Terms(price=price, concurrency=getattr(teacher, "concurrency", 0), rounds=rounds, batch=batch)
+
+
+def _counter(experiment: Experiment) -> tuple[TokenCounter | None, Counted]:
+    """The tokenizer that is nearest to the teacher's. Raises: ConfigError where `teacher.tokenizer` cannot be used."""
+    own: str | None = getattr(experiment.teacher, "tokenizer", None)
+    if own:
+        return TokenCounter(own), Counted.TEACHER
+    student = experiment.resolved()["student"].get("model")
+    try:
+        return (TokenCounter(student), Counted.STUDENT) if student else (None, Counted.BYTES)
+    except ConfigError:  # it is not here yet, or has no chat template
+        return None, Counted.BYTES
+
+
+def _begun(folder: Path) -> _Begun:
+    with Ledger(folder, write=False) as ledger:
+        return _Begun(
+            spent=ledger.spent(),
+            seconds=ledger.elapsed_seconds(),
+            picked=sum(1 for _ in ledger.events(Kind.PICK)),
+            bought=sum(1 for _ in ledger.events(Kind.REVISION)),
+        )
 
 
 def _student(experiment: Experiment) -> Student | None:
@@ -101,14 +154,19 @@ def _student(experiment: Experiment) -> Student | None:
         return None
 
 
-def _fits(budget: Budget, cost: Forecast) -> bool:
-    """Whether the upper end of the forecast is within every cap."""
+def _fits(budget: Budget, begun: _Begun, cost: Forecast) -> bool:
+    """Whether the upper end of the forecast, on top of what is spent, is within every cap.
+
+    Of time, that is waiting for the teacher: how long the student takes is not known.
+    """
+    spent = begun.spent
     pairs = (
-        (budget.money, cost.money.p90),
-        (budget.calls, cost.calls.p90),
-        (budget.tokens, cost.tokens_in.p90 + cost.tokens_out.p90),
-        (budget.tokens_in, cost.tokens_in.p90),
-        (budget.tokens_out, cost.tokens_out.p90),
+        (budget.money, spent.money + cost.money.p90),
+        (budget.calls, spent.calls + cost.calls.p90),
+        (budget.tokens, spent.tokens_in + spent.tokens_out + cost.tokens_in.p90 + cost.tokens_out.p90),
+        (budget.tokens_in, spent.tokens_in + cost.tokens_in.p90),
+        (budget.tokens_out, spent.tokens_out + cost.tokens_out.p90),
+        (budget.seconds, begun.seconds + cost.seconds.p90),
     )
     return all(cap is None or amount <= cap for cap, amount in pairs)
 

@@ -2,7 +2,8 @@
 
 A rehearsal sends the reviser's own requests, on chains of the student, to the scripted teacher, which costs
 nothing: once with a teacher that does everything right, once with one that mostly does not. So the
-number of calls and every byte of the prompts are those of the run; only the length of the replies is guessed.
+number of calls and every byte of the prompts are those of the run; only the length of the replies is guessed, and
+the tokens a byte where there is no tokenizer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +14,28 @@ from pathlib import Path
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.protocols import Generation, Prompt, Student, Task, Told
-from elad.records import Candidate, Chain, Charge, Problem, Request, Revision, from_json
+from elad.records import Candidate, Chain, Charge, Problem, Reply, Request, Revision, from_json
 from elad.revision.driving import drive
 from elad.stages.drafting import chains
 from elad.tasks.chains import make_chain
+from elad.teachers.counting import TokenCounter
 from elad.teachers.fake import Fake, Fault
 
 _CLUMSY = {Fault.WRONG_END: 0.4, Fault.GARBAGE: 0.2}
+
+
+LEAST_CACHED_TOKENS = 1024
+"""Some endpoints, OpenAI's among them, keep no start of a prompt that is shorter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """Shares of the prompts' bytes, 0..1."""
+
+    all: float
+    """What stands at the start of all prompts of its kind."""
+    long: float
+    """The part of it in starts of at least `LEAST_CACHED_TOKENS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +44,33 @@ class Rehearsal:
 
     good: tuple[Charge, ...]
     clumsy: tuple[Charge, ...]
-    cacheable: float
-    """Share of the prompts' bytes that stands at the start of all prompts of its kind, 0..1."""
+    shared: Shared
     drafted: int
     """How many chains are the student's own; the others are made up from the reference."""
 
 
-def rehearse(experiment: Experiment, problems: Sequence[Problem], student: Student | None) -> Rehearsal:
-    """Revises each problem without a teacher. Tokens are estimated by bytes; no money."""
+def rehearse(
+    experiment: Experiment, problems: Sequence[Problem], student: Student | None, counter: TokenCounter | None = None
+) -> Rehearsal:
+    """Revises each problem without a teacher. Tokens are counted, or without a counter estimated by bytes; no money."""
     answered = [replace(problem, answer=_answer(experiment.task, problem)) for problem in problems]
     drafts = chains(experiment, student, answered) if student else [_made_up(experiment, one) for one in answered]
     candidates = [
         Candidate(problem=problem, chain=chain, scores=None) for problem, chain in zip(answered, drafts, strict=True)
     ]
-    good, asked = _costs(experiment, candidates, student, Fake())
-    clumsy, _ = _costs(experiment, candidates, student, Fake(faults=_CLUMSY))
+    good, asked = _costs(experiment, candidates, student, _Scripted(Fake(), counter))
+    clumsy, _ = _costs(experiment, candidates, student, _Scripted(Fake(faults=_CLUMSY), counter))
     drafted = len(problems) if student else 0
-    return Rehearsal(good=good, clumsy=clumsy, cacheable=_shared_start(asked), drafted=drafted)
+    tokens = sum(charge.tokens_in for charge in good)
+    return Rehearsal(good=good, clumsy=clumsy, shared=_shared_start(asked, tokens), drafted=drafted)
 
 
 def seen(folders: Sequence[Path], experiment: Experiment) -> list[Charge]:
-    """What each finished revision cost in earlier runs with the same reviser and the same model."""
+    """What each finished revision cost in earlier runs with the same reviser and the same model.
+
+    What was lost on the way to its replies is in it. Revisions that rest on replies out of the cache cost less than
+    they would now, and are left out.
+    """
     costs: list[Charge] = []
     wanted = experiment.resolved()
     for folder in folders:
@@ -59,8 +81,22 @@ def seen(folders: Sequence[Path], experiment: Experiment) -> list[Charge]:
                 for part in ("reviser", "teacher")
             )
             if alike:
-                costs += [from_json(Revision, event.payload).charge for event in ledger.events(Kind.REVISION)]
+                costs += _paid(ledger)
     return costs
+
+
+def _paid(ledger: Ledger) -> Iterator[Charge]:
+    replies = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.REPLY)}
+    cached = {reply.request for reply in replies.values() if reply.cached}
+    lost: dict[str, Charge] = {}
+    for event in ledger.events(Kind.LOST):
+        reply = replies.get(event.key.partition("#")[0])
+        if reply:
+            lost[reply.request] = lost.get(reply.request, Charge()) + from_json(Reply, event.payload).charge
+    for event in ledger.events(Kind.REVISION):
+        revision = from_json(Revision, event.payload)
+        if cached.isdisjoint(revision.requests):
+            yield sum((lost[name] for name in revision.requests if name in lost), revision.charge)
 
 
 def _model(resolved: dict[str, dict[str, object]]) -> tuple[object, object]:
@@ -91,20 +127,33 @@ def _made_up(experiment: Experiment, problem: Problem) -> Chain:
     )
 
 
+class _Scripted:
+    """The scripted teacher, its replies counted by a tokenizer where there is one."""
+
+    def __init__(self, teacher: Fake, counter: TokenCounter | None) -> None:
+        self._teacher = teacher.open()
+        self._counter = counter
+
+    def reply(self, request: Request) -> Reply:
+        (reply,) = self._teacher.ask([request])
+        if self._counter is None:
+            return reply
+        tokens_in, tokens_out = self._counter.tokens_in(request), self._counter.tokens_out(reply.text)
+        return replace(reply, charge=replace(reply.charge, tokens_in=tokens_in, tokens_out=tokens_out))
+
+
 def _costs(
-    experiment: Experiment, candidates: Sequence[Candidate], student: Student | None, teacher: Fake
+    experiment: Experiment, candidates: Sequence[Candidate], student: Student | None, teacher: _Scripted
 ) -> tuple[tuple[Charge, ...], list[Request]]:
     costs: dict[int, Charge] = {}
     asked: list[Request] = []
-    opened = teacher.open()
 
     def pay(requests: Iterator[Request | None], tell: Callable[[Request, Told], None]) -> None:
         for request in requests:
             if request is None:
                 return
             asked.append(request)
-            (reply,) = opened.ask([request])
-            tell(request, reply)
+            tell(request, teacher.reply(request))
 
     def go_on(prompts: list[Prompt]) -> list[Told]:
         silent = Generation(text="", finished=True, tokens=0)
@@ -118,12 +167,16 @@ def _costs(
     return tuple(costs[place] for place in range(len(candidates))), asked
 
 
-def _shared_start(requests: Sequence[Request]) -> float:
+def _shared_start(requests: Sequence[Request], tokens: int) -> Shared:
+    """`tokens` is how many all of the requests have together."""
     texts: dict[str, list[bytes]] = {}
     for request in requests:
         whole = "\n".join(message.content for message in request.messages)
         texts.setdefault(request.purpose, []).append(whole.encode())
     total = sum(len(text) for group in texts.values() for text in group)
+    if not total:
+        return Shared(all=0.0, long=0.0)
     lengths = {purpose: len(commonprefix(group)) for purpose, group in texts.items()}  # noqa: RUF071 - bytes are meant
-    shared = sum(lengths[purpose] * (len(group) - 1) for purpose, group in texts.items())
-    return shared / total if total else 0.0
+    repeated = {purpose: lengths[purpose] * (len(group) - 1) for purpose, group in texts.items()}
+    long = sum(n for purpose, n in repeated.items() if lengths[purpose] * tokens / total >= LEAST_CACHED_TOKENS)
+    return Shared(all=sum(repeated.values()) / total, long=long / total)

@@ -6,6 +6,7 @@ from typing import Any
 
 from elad.interrupt import Stopped, impatient
 from elad.kinds import describe
+from elad.ledger.account import WARN_AT
 from elad.ledger.events import Kind
 from elad.protocols import Generation, Prompt, Told
 from elad.records import Candidate, Revision, RevisionOutcome, derive_seed, digest, from_json, to_json
@@ -22,6 +23,8 @@ def allowance(world: World, number: int) -> int:
         return 0
     bought = sum(event.round < number for event in world.ledger.events(Kind.PICK))
     left = world.experiment.budget.questions_left(bought, world.experiment.rounds.questions)
+    if not any(event.round == number for event in world.ledger.events(Kind.PICK)):
+        _tell_of_questions(world, bought, left)
     if not left:
         world.exhausted = f"budget reached: questions: {world.experiment.budget.questions}"
         return 0
@@ -29,6 +32,14 @@ def allowance(world: World, number: int) -> int:
     if not unasked:
         world.exhausted = "no question of the pool is left"
     return min(left, unasked)
+
+
+def _tell_of_questions(world: World, bought: int, more: int) -> None:
+    """Warns where this round passes a mark of the cap on questions, as the account does of the other caps."""
+    cap = world.experiment.budget.questions
+    passed = [mark for mark in WARN_AT if cap and bought < mark * cap <= bought + more]
+    if cap and passed:
+        world.progress.note(f"budget: with this round {(bought + more) / cap:.0%} of questions used")
 
 
 def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> list[Candidate]:

@@ -33,7 +33,8 @@ class Tokenizer:
     """What chats with a model are made of."""
 
     eos: str | None
-    template: bool
+    template: str | None
+    """The chat template, as it is written."""
     vocabulary: dict[str, int]
 
 
@@ -71,7 +72,8 @@ def context(folder: Path) -> int | None:
 def tokenizer(path: Path) -> Tokenizer:
     """What the tokenizer of a model's folder or GGUF file is made of. Raises: StudentError as `load_tokenizer` does."""
     found = load_tokenizer(path)
-    return Tokenizer(eos=found.eos_token, template=bool(found.chat_template), vocabulary=found.get_vocab())
+    template = str(found.chat_template) if found.chat_template else None
+    return Tokenizer(eos=found.eos_token, template=template, vocabulary=found.get_vocab())
 
 
 def load_tokenizer(path: Path) -> Any:

@@ -1,12 +1,12 @@
 """The teacher of a finished run, asked again: it knows what was bought, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elad.errors import RunFolderError
 from elad.ledger.events import Kind, Ledger, reply_key
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, Request, from_json
+from elad.records import Purpose, Reply, ReplyOutcome, Request, from_json
 from elad.teachers.local import Local, failed
 
 __all__ = ["Replay"]
@@ -23,6 +23,8 @@ class Replay:
 
     source: str
     """A run folder."""
+    ends: bool = False
+    """What was never answered there is beyond the budget here, as it was there, and its revision is left open."""
 
     def open(self) -> Teacher:
         """The teacher under the name that it had. Raises: RunFolderError where nothing was bought."""
@@ -34,9 +36,14 @@ class Replay:
 
         def answer(request: Request) -> Reply:
             payload = ledger.get(Kind.REPLY, reply_key(name, request))
-            return failed(request, name, NEVER_BOUGHT) if payload is None else from_json(Reply, payload)
+            return _missing(request, name, self.ends) if payload is None else from_json(Reply, payload)
 
         return _Replayed(id=name, serves=frozenset(Purpose), answer=answer, ledger=ledger)
+
+
+def _missing(request: Request, name: str, ends: bool) -> Reply:
+    reply = failed(request, name, NEVER_BOUGHT)
+    return replace(reply, outcome=ReplyOutcome.BUDGET) if ends else reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
