@@ -35,7 +35,9 @@ class _Sent:
     key: str
     """Of its reply in the ledger."""
     request: Request
-    """As it was handed in; it may have been sent for a shorter reply."""
+    """As it was handed in."""
+    most_out: int
+    """Tokens of the reply that it was sent for; the budget may have borne no more."""
     worst: Charge
 
 
@@ -176,7 +178,7 @@ class Purchase:
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
             self._trail.begin(key, sent, worst, repeatable=self._teacher.repeatable)
-        self._sent[sent.key] = _Sent(key, request, worst)
+        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst)
         return sent
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
@@ -234,8 +236,8 @@ class Purchase:
         self._count_rejected(reply)
         self._account.settle(sent.key, reply.charge)
         self._look_for_overrun(sent, reply)
-        if reply.outcome is ReplyOutcome.TRUNCATED and sent.worst.tokens_out < sent.request.sampling.max_tokens:
-            why = f"the budget bore no more than {sent.worst.tokens_out} tokens; it is asked for in full"
+        if reply.outcome is ReplyOutcome.TRUNCATED and sent.most_out < sent.request.sampling.max_tokens:
+            why = f"the budget bore no more than {sent.most_out} tokens; it is asked for in full"
             self._trail.close(sent.key, replace(reply, reason=why))
             self._again.append(sent.request)
             return
