@@ -139,7 +139,7 @@ class Case:
     def ask_text(self, request: Request, given: Sequence[str]) -> Asking[tuple[str, ...]]:
         """The complete steps that the teacher wrote after the `given` ones; () where nothing is usable."""
         (reply,) = yield from self.ask(request)
-        steps = texts.parts(texts.clean(reply.text, request.problem.question))
+        steps = texts.parts(texts.clean(reply.text, self.task.question(request.problem)))
         cut_off = reply.outcome is ReplyOutcome.TRUNCATED or len(reply.text) > texts.MOST_CHARACTERS
         return texts.unrepeated(steps[:-1] if cut_off else steps, given)
 
@@ -152,7 +152,7 @@ class Case:
 
         An unreadable reply is shown back once. Raises: Ended when the next cannot be read either.
         """
-        question = request.problem.question
+        question = self.task.question(request.problem)
         (reply,) = yield from self.ask(request)
         value = replies.read(reply.text, reader, question)
         if isinstance(value, replies.Unreadable):

@@ -8,6 +8,7 @@ from elad import steps
 from elad.arithmetic import claims
 from elad.protocols import Task
 from elad.records import Chain, Problem
+from elad.revision.languages import differ
 
 MOST_CHARACTERS = 4_000
 _MOST_STEPS = 64
@@ -44,12 +45,17 @@ def clean(text: str, question: str) -> str:
 
 
 def foreign(text: str, question: str) -> bool:
-    """Whether over a quarter of the letters are of another script while the question's are not.
+    """Whether a text is in another script or language than the question, where that is plain.
 
-    Latin and Greek count as one script, for names and mathematics. A conclusion in the asked-for
-    words may stand in a text that is foreign otherwise, hence a quarter and not a half.
+    Another script: over a quarter of the letters, while the question's are not. Latin and Greek count as
+    one, for names and mathematics. A conclusion in the asked-for words may stand in a text that is
+    foreign otherwise, hence a quarter and not a half; of languages in one script it is left out.
     """
-    return _foreign_script(text) and not _foreign_script(question)
+    if _foreign_script(question):
+        return False
+    pieces = steps.split(text, most=_MOST_STEPS)
+    reasoning = "".join(piece.text for piece in pieces if not steps.is_conclusion(piece.text))
+    return _foreign_script(text) or differ(reasoning, question)
 
 
 def _foreign_script(text: str) -> bool:
