@@ -122,6 +122,12 @@ def test_repeated_steps_are_dropped_only_at_the_start() -> None:
     assert texts.unrepeated(rest[:1], ["he has 12"]) == ()
 
 
+def test_a_conclusion_is_never_dropped_as_repeated() -> None:
+    assert texts.unrepeated(("He has 7.", "The answer is 7."), ["He has 7.", "The answer is 7."]) == (
+        "The answer is 7.",
+    )
+
+
 def test_one_conclusion_in_the_task_s_own_form() -> None:
     rest = ("12 - 2 = 10.", "So the answer is 10", "The answer is 10!", "I hope that helps.")
     whole = texts.whole(PROBLEM, TASK, "3 x 4 = 12. ", rest)
