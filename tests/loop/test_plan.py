@@ -1,6 +1,7 @@
 """Forecasts before money is spent: they hold what then happens, and learn from earlier runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from elad.ledger.prices import Price
 from elad.loop import run
 from elad.plan.forecast import ENOUGH_SEEN, Evidence, Range, Terms, forecast
 from elad.plan.plan import plan
+from elad.plan.rehearsal import rehearse
 from elad.records import Charge
 
 REVISERS: list[dict[str, Any]] = [
@@ -80,6 +82,14 @@ def test_earlier_runs_make_the_range_narrow_and_right(tmp_path: Path) -> None:
 def test_runs_with_another_reviser_teach_nothing(tmp_path: Path) -> None:
     run(experiment(reviser={"kind": "rewrite"}), tmp_path)
     assert plan(experiment(), [tmp_path]).seen == 0
+
+
+@pytest.mark.parametrize("end", ["\nThe answer is {}.", "\n#### {}"])
+def test_references_that_conclude_are_rehearsed_as_chains_that_end_wrong_all_the_same(end: str) -> None:
+    plain = problems(6, 1, "p")
+    ended = [replace(one, rationale=f"{one.rationale}{end.format(one.answer)}") for one in plain]
+    costs = [rehearse(experiment(), group, None).good for group in (plain, ended)]
+    assert [cost.calls for cost in costs[0]] == [cost.calls for cost in costs[1]] == [2] * 6
 
 
 @pytest.mark.parametrize("student", ["own", "none"])
