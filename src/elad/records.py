@@ -148,7 +148,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """An explanation: text, its steps (spans that partition the text), and what it concludes."""
+    """An explanation up to its first conclusion: text, its steps (spans that partition it), what it concludes."""
 
     __pydantic_config__ = _CONFIG
 
@@ -161,6 +161,8 @@ class Chain:
     seed: int
     tokens: int
     """Generated tokens, the end-of-text token counted."""
+    tail: str = ""
+    """What the student went on to say after its conclusion: kept as it was written, and part of no step."""
 
     def prefix(self, n: int) -> str:
         """The text of the first `n` steps, exactly as it stands in the chain."""

@@ -1,7 +1,7 @@
 """Forecasts before money is spent: they hold what then happens, and learn from earlier runs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from elad.loop import run
 from elad.plan import rehearsal
 from elad.plan.forecast import ENOUGH_SEEN, Evidence, Range, Terms, forecast
 from elad.plan.plan import plan
-from elad.plan.rehearsal import _made_up, seen
+from elad.plan.rehearsal import _made_up, rehearse, seen
 from elad.records import Candidate, Charge, Reply, Request
 from elad.teachers.counting import TokenCounter
 from elad.teachers.fake import Fake, Fault
@@ -195,6 +195,14 @@ def test_many_short_prompts_are_not_forecast_at_the_price_of_a_long_one() -> Non
     tiered = Price(input=1.0, output=2.0, tiers=((1000, 9.0, None, 9.0),))
     evidence = Evidence(good=charges, clumsy=charges, seen=charges)
     assert forecast(evidence, 30, Terms(price=tiered)).money == forecast(evidence, 30, Terms(price=flat)).money
+
+
+@pytest.mark.parametrize("end", ["\nThe answer is {}.", "\n#### {}"])
+def test_references_that_conclude_are_rehearsed_as_chains_that_end_wrong_all_the_same(end: str) -> None:
+    plain = problems(6, 1, "p")
+    ended = [replace(one, rationale=f"{one.rationale}{end.format(one.answer)}") for one in plain]
+    costs = [rehearse(experiment(), group, None).good for group in (plain, ended)]
+    assert [cost.calls for cost in costs[0]] == [cost.calls for cost in costs[1]] == [2] * 6
 
 
 @pytest.mark.parametrize("student", ["own", "none"])

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from elad import steps
 from elad.protocols import Ask, Generation, Parsed, Prompt, Reviser, Told
 from elad.records import (
     Candidate,
@@ -21,6 +20,7 @@ from elad.records import (
     Revision,
     Sampling,
 )
+from elad.tasks.chains import make_chain
 
 QUESTION = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
 
@@ -71,16 +71,15 @@ TASK = Sums()
 def candidate(text: str, answer: str | None = "10", *, finished: bool = True, most: int = 12) -> Candidate:
     """A candidate whose chain is `text`, in at most `most` steps."""
     problem = Problem(id="q1", question=QUESTION, answer=answer)
-    parsed = TASK.parse(text, problem, finished=finished)
-    chain = Chain(
-        problem_id="q1",
-        text=text,
-        steps=steps.split(text, most=most),
-        answer=parsed.answer,
-        outcome=parsed.outcome,
+    chain = make_chain(
+        text,
+        problem,
+        TASK,
+        finished=finished,
         sampling=Sampling(),
         seed=0,
         tokens=len(text.split()),
+        most_steps=most,
     )
     return Candidate(problem=problem, chain=chain, scores=None)
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import strategies as st
 from revision_kit import Cut, Script, candidate, one, queue, shown, whole
 
 from elad.protocols import Prompt
-from elad.records import Purpose, ReplyOutcome, Request, RevisionOutcome, Verdict, from_json, to_json
+from elad.records import Purpose, ReplyOutcome, Request, RevisionOutcome, Sampling, Verdict, from_json, to_json
 from elad.records import Revision as RevisionRecord
 from elad.revision import prompts
 from elad.revision.first_error import FirstError
+from elad.tasks.chains import make_chain
+from elad.tasks.numeric import Numeric
 
 CHAIN = "Each bag has 4, so 3 x 4 = 12.\nHe eats 2, so 12 + 2 = 14.\nThe answer is 14."
 STEPS = tuple(CHAIN.split("\n"))
@@ -286,9 +289,73 @@ def test_an_accepted_conclusion_gets_a_line_of_its_own() -> None:
     assert revision.after == "3 x 4 - 2 = 10, \nThe answer is 10."
 
 
-def test_an_accepted_chain_must_conclude_also_without_gold() -> None:
-    of = candidate("3 x 4 = 12.", None)
+MISSING = {
+    "direct": {"judge": whole(None)},
+    "compare": {"solve": "A.\nThe answer is 10.", "compare": whole(None)},
+    "stepwise": {"judge_step": one(True)},
+}
+
+
+@pytest.mark.parametrize("judge", MISSING)
+@pytest.mark.parametrize("repair", ["blind", "shown"])
+@pytest.mark.parametrize("gold", ["10", None])
+def test_of_a_chain_that_is_right_the_missing_conclusion_alone_is_bought(
+    judge: str, repair: str, gold: str | None
+) -> None:
+    of = candidate("3 x 4 = 12.\n12 - 2 = 10.", gold)
+    script = by_purpose(**MISSING[judge], **{"continue": "The answer is 10."})
+    revision = script.run(set_to(judge=judge, repair=repair), of)
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, f"{of.chain.text}\nThe answer is 10.")
+    assert (revision.first_error, revision.verdicts) == (None, (RIGHT, RIGHT))
+    assert script.requests[-1].steps == ("3 x 4 = 12.", "12 - 2 = 10.")
+
+
+@pytest.mark.parametrize("judge", MISSING)
+def test_half_a_step_is_written_anew_whatever_the_judge_says_of_it(judge: str) -> None:
+    of = candidate("3 x 4 = 12.\n12 - ", finished=False)
+    for said in (MISSING, {"direct": {"judge": whole(1)}, **{key: MISSING[key] for key in ("compare", "stepwise")}}):
+        revision = by_purpose(**said[judge], **{"continue": REST}).run(set_to(judge=judge), of)
+        assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, f"3 x 4 = 12.\n{REST}")
+        assert (revision.first_error, revision.verdicts) == (None, (RIGHT, UNJUDGED))
+
+
+def test_a_refusal_that_passes_is_not_concluded() -> None:
+    chain = make_chain(
+        "I'm sorry, I cannot answer.", candidate("").problem, Numeric(),
+        finished=True, sampling=Sampling(), seed=0, tokens=1, most_steps=12,
+    )  # fmt: skip
+    of = replace(candidate(""), chain=chain)
     assert by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of).outcome is RevisionOutcome.WRONG_END
+
+
+TALKS_ON = "3 + 4 = 7.\nThe answer is 7.\n\nBob has 2 cats and gets 3.\nThe answer is 5."
+
+
+@pytest.mark.parametrize("judge", ["rollout", *MISSING])
+def test_a_chain_that_talks_on_after_the_right_conclusion_is_accepted_without_the_rest(judge: str) -> None:
+    of = candidate(TALKS_ON, "7")
+    revision = by_purpose(**MISSING.get(judge, {})).run(set_to(judge=judge), of)
+    assert (revision.outcome, revision.after) == (RevisionOutcome.ACCEPTED, "3 + 4 = 7.\nThe answer is 7.")
+    assert len(revision.verdicts) == 2
+    assert of.chain.text + of.chain.tail == TALKS_ON
+
+
+@pytest.mark.parametrize("judge", ["direct", "rollout"])
+def test_a_chain_that_comes_to_the_answer_after_a_wrong_conclusion_is_repaired(judge: str) -> None:
+    of = candidate("3 + 4 = 8.\nThe answer is 8.\nBob has 7.\nThe answer is 7.", "7")
+    script = by_purpose(judge=whole(0), **{"continue": lambda r: "No." if r.steps else "3 + 4 = 7.\nThe answer is 7."})
+    revision = script.run(set_to(judge=judge), of)
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, "3 + 4 = 7.\nThe answer is 7.")
+    assert revision.verdicts == (WRONG, UNJUDGED)
+
+
+def test_a_conclusion_said_twice_is_one_conclusion() -> None:
+    of = candidate("3 + 4 = 8.\n#### 8\nThe answer is 8.", "7")
+    revision = by_purpose(judge=whole(2), **{"continue": "The answer is 7."}).run(FirstError(judge="direct"), of)
+    assert revision.after == "3 + 4 = 8.\nThe answer is 7."
+    assert revision.first_error == 1
+    of = candidate("3 + 4 = 7.\n#### 7\nThe answer is 7.", "7")
+    assert by_purpose(judge=whole(None)).run(FirstError(judge="direct"), of).after == "3 + 4 = 7.\nThe answer is 7."
 
 
 def test_a_flagged_chain_at_gold_is_repaired_all_the_same() -> None:
@@ -309,16 +376,28 @@ def test_an_empty_chain_is_written_by_the_teacher_unjudged(judge: str, repair: s
     assert len(script.asked) == 1
 
 
-def test_the_student_goes_on_from_the_repaired_step() -> None:
-    script = by_purpose(judge=whole(1, "12 - 2 = 10."))
-    script.student = lambda _: "so the answer is 10"
-    revision = script.run(FirstError(judge="direct", repair="shown", continue_="student"), candidate(CHAIN))
+def test_the_student_goes_on_from_the_repaired_step_and_the_judge_looks_again() -> None:
+    script = Script(queue(whole(1, "12 - 2 = 10."), whole(None)), student=lambda _: "so the answer is 10")
+    revision = script.run(FirstError(judge="direct", repair="shown", continue_="student", turns=1), candidate(CHAIN))
     (prompt,) = [ask for ask in script.asked if isinstance(ask, Prompt)]
     assert prompt.prefix == f"{STEPS[0]}\n12 - 2 = 10.\n"
     assert prompt.messages[0].role == "user"
     assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, MENDED)
-    assert revision.charge.calls == 1
-    assert len(revision.requests) == 1
+    assert revision.charge.calls == len(revision.requests) == 2
+
+
+def test_a_wrong_step_on_the_way_to_the_gold_answer_is_not_let_pass() -> None:
+    script = Script(queue(whole(0, "3 x 4 = 12."), whole(1, "12 - 2 = 10."), whole(None)))
+    script.student = lambda prompt: "The answer is 10." if prompt.seed else "12 - 2 = 9.\nThe answer is 10."
+    reviser = FirstError(judge="direct", repair="shown", continue_="student")
+    revision = script.run(reviser, candidate("3 x 4 = 11.\nThe answer is 11."))
+    assert (revision.outcome, revision.after) == (
+        RevisionOutcome.REPAIRED,
+        "3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10.",
+    )
+    script = Script(queue(whole(0, "3 x 4 = 12."), whole(1)), student=lambda _: "12 - 2 = 9.\nThe answer is 10.")
+    revision = script.run(replace(reviser, turns=1), candidate("3 x 4 = 11.\nThe answer is 11."))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.TURNS, None)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -350,9 +429,11 @@ def test_accepted_in_a_later_turn_but_off_the_gold_answer() -> None:
 
 
 def test_a_cut_off_conclusion_of_the_student_does_not_count() -> None:
-    script = Script(queue(whole(1, "12 - 2 = 10."), whole(None)), student=lambda _: Cut("The answer is 1"))
+    script = Script(queue(whole(1, "12 - 2 = 10."), whole(None), "The answer is 10."))
+    script.student = lambda _: Cut("The answer is 1")
     reviser = FirstError(judge="direct", repair="shown", continue_="student")
-    assert script.run(reviser, candidate(CHAIN, None)).outcome is RevisionOutcome.WRONG_END
+    revision = script.run(reviser, candidate(CHAIN, None))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.REPAIRED, MENDED)
 
 
 def test_stepwise_does_not_ask_again_about_what_it_accepted() -> None:

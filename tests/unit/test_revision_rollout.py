@@ -7,6 +7,7 @@ from revision_kit import TASK, Cut, Script, candidate, queue, shown
 
 from elad.protocols import Prompt
 from elad.records import Candidate, Purpose, ReplyOutcome, Request, RevisionOutcome, Verdict
+from elad.report.export import preference, stepwise
 from elad.revision.first_error import FirstError
 from elad.revision.judges.rollout import Rollout
 
@@ -101,10 +102,27 @@ def test_where_only_the_conclusion_is_missing_no_step_is_wrong() -> None:
     assert revision.edit == "The answer is 10."
 
 
-def test_a_step_that_was_cut_off_is_never_kept() -> None:
-    of = candidate("3 x 4 = 12.\n12 - ", finished=False)
+@pytest.mark.parametrize("said", ["12 - 2 = 10.\nThe answer is 10.", "12 - 2 = 10\nThe answer is 10."])
+@pytest.mark.parametrize("half", ["12 - ", "12 - 2 = 10"])
+def test_a_step_that_was_cut_off_is_neither_kept_nor_called_wrong(half: str, said: str) -> None:
+    of = candidate(f"3 x 4 = 12.\n{half}", finished=False)
+    revision = Script(lambda _: said).run(FirstError(), of)
+    assert (revision.outcome, revision.first_error, revision.verdicts) == (
+        RevisionOutcome.REPAIRED,
+        None,
+        (RIGHT, UNJUDGED),
+    )
+    assert revision.after == f"3 x 4 = 12.\n{said}"
+    assert preference(revision, of.problem, TASK) is None
+    labelled = stepwise(revision, of.problem, TASK)
+    assert labelled is not None
+    assert (labelled["completions"], labelled["labels"]) == (["3 x 4 = 12."], [True])
+
+
+def test_a_conclusion_that_cannot_be_read_is_written_anew_and_not_called_wrong() -> None:
+    of = candidate("3 x 4 = 12.\nThe answer is ten.")
     revision = Script(lambda _: "12 - 2 = 10.\nThe answer is 10.").run(FirstError(), of)
-    assert (revision.first_error, revision.verdicts) == (1, (RIGHT, WRONG))
+    assert (revision.first_error, revision.verdicts) == (None, (RIGHT, UNJUDGED))
     assert revision.after == "3 x 4 = 12.\n12 - 2 = 10.\nThe answer is 10."
 
 

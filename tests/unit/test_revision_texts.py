@@ -1,8 +1,12 @@
+import json
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from revision_kit import QUESTION, TASK, candidate
 
+from elad import sample
 from elad.revision import texts
 from elad.tasks.numeric import Numeric
 
@@ -48,6 +52,57 @@ def test_another_language_is_unusable_only_where_the_question_is_not_in_it() -> 
     assert not texts.foreign("π r² = 12 for the café", QUESTION)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Primero sumamos tres más cuatro.",
+        "Primero sumamos las manzanas de Tom y luego restamos dos, entonces quedan diez.",
+        "D'abord, nous ajoutons trois et quatre, puis il reste sept pommes.",
+        "Zuerst addieren wir drei und vier, das sind sieben Äpfel.",
+        "Prima sommiamo tre e quattro, quindi sono sette mele.",
+        "Primeiro somamos três mais quatro, então são sete maçãs.",
+    ],
+)
+def test_another_language_in_the_same_script_is_told_by_its_everyday_words(said: str) -> None:
+    for text in (said, f"{said}\nThe answer is 7."):
+        assert texts.foreign(text, QUESTION)
+        assert texts.clean(text, QUESTION) == ""
+        assert not texts.foreign(text, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "question"),
+    [
+        ("He went to Los Angeles, El Paso and San Juan de la Cruz and has 7.", QUESTION),
+        ("El total es 7.", QUESTION),
+        ("a + b = c, de = la, 3 x 4 = 12 cm", QUESTION),
+        ("Primero sumamos tres más cuatro y luego cinco.", "Calcula 3 + 4."),
+        ("Primero sumamos tres más cuatro y luego cinco.", "¿Cuántas manzanas tiene Tom en total?"),
+        ("First we add three and four, then there are seven of them.", "Wie viele Äpfel sind in dem Korb?"),
+        ("Primero sumamos tres más cuatro y luego cinco.", "How much is it when 'el perro' is put in Spanish?"),
+    ],
+)
+def test_what_is_not_plainly_foreign_is_not(said: str, question: str) -> None:
+    assert not texts.foreign(said, question)
+
+
+@given(st.data(), st.sampled_from([QUESTION, "Quanti libri ha la classe e quante sono le mele che aveva prima?"]))
+def test_the_questions_own_words_are_never_foreign(data: st.DataObject, question: str) -> None:
+    words = data.draw(st.lists(st.sampled_from(question.split()), max_size=40))
+    assert not texts.foreign(" ".join(words), question)
+
+
+@given(st.lists(st.sampled_from("primero tres más cuatro zuerst puis quindi então x 12 = + cm".split()), max_size=3))
+def test_short_texts_and_formulas_are_never_foreign(words: list[str]) -> None:
+    assert not texts.foreign(" ".join(words), QUESTION)
+
+
+def test_no_question_of_the_sample_is_foreign_to_another() -> None:
+    path = sample.folder() / "pool.jsonl"
+    questions = [json.loads(line)["question"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert not any(texts.foreign(said, asked) for said, asked in pairwise(questions))
+
+
 def test_same_forgives_form_but_no_number() -> None:
     assert texts.same("Step 2: He has 12 apples.", "he has  12 apples")
     assert not texts.same("He has 1.5 kg", "He has 15 kg")
@@ -65,6 +120,12 @@ def test_repeated_steps_are_dropped_only_at_the_start() -> None:
     rest = ("He has 12.", "he eats 2", "He has 12.")
     assert texts.unrepeated(rest, ["He has 12."]) == rest[1:]
     assert texts.unrepeated(rest[:1], ["he has 12"]) == ()
+
+
+def test_a_conclusion_is_never_dropped_as_repeated() -> None:
+    assert texts.unrepeated(("He has 7.", "The answer is 7."), ["He has 7.", "The answer is 7."]) == (
+        "The answer is 7.",
+    )
 
 
 def test_one_conclusion_in_the_task_s_own_form() -> None:

@@ -242,7 +242,9 @@ def test_a_falling_validation_loss_trains_to_the_end(folder: Path, tmp_path: Pat
     assert len(fit.summary["validation_losses"]) == CAREFUL.epochs
 
 
-@given(warmups=st.integers(0, 9), count=st.integers(0, 9), share=st.floats(0, 1, exclude_max=True), seed=st.integers(0, 99))
+@given(
+    warmups=st.integers(0, 9), count=st.integers(0, 9), share=st.floats(0, 1, exclude_max=True), seed=st.integers(0, 99)
+)
 def test_only_bought_rows_are_kept_aside_and_one_is_always_learnt_from(
     warmups: int, count: int, share: float, seed: int
 ) -> None:

@@ -166,8 +166,8 @@ def test_what_follows_the_first_conclusion_is_not_scored(aggregate: Any, expecte
     )
     scores = one(Elad(samples=3, aggregate=aggregate), student, RAMBLING)
     assert [len(prompts) for prompts, _ in student.asked] == [2, 6]
-    assert scores.parts == {"intra": (1.0, 0.0, 0.0, 0.0), "inter": (1.0, 1.0, 0.0, 0.0)}
-    assert scores.steps == (1.0, 0.5, 0.0, 0.0)
+    assert scores.parts == {"intra": (1.0, 0.0), "inter": (1.0, 1.0)}
+    assert scores.steps == (1.0, 0.5)
     assert scores.aggregate == expected
     assert scores.detail["conclusions"] == [None, "5", "5"]
 
@@ -177,8 +177,22 @@ def test_leave_one_out_sees_no_conclusion_however_the_chain_goes_on() -> None:
     scores = one(Elad(weight=1.0, intra="leave_one_out"), student, RAMBLING)
     ((prompts, _),) = student.asked
     assert [prompt.prefix for prompt in prompts] == ["The answer is", "Note 1 says so.\nThe answer is"]
-    assert scores.parts == {"intra": (1.0, 1.0, 0.0, 0.0)}
+    assert scores.parts == {"intra": (1.0, 1.0)}
     assert scores.aggregate == 1.0
+
+
+def test_a_conclusion_said_twice_is_scored_once() -> None:
+    text = "Note 1 says so.\n#### 5\nThe answer is 5."
+    scores = one(Elad(samples=3), Scripted(says=lambda prompt: " 6."), text)
+    assert scores.parts == {"intra": (0.0, 1.0, 0.0), "inter": (1.0, 1.0, 0.0)}
+    assert scores.aggregate == 0.75
+
+
+@pytest.mark.parametrize("rest", ["", "\nBob has 2 cats.\nThe answer is 8.", " The answer is 8."])
+def test_a_continuation_answers_where_it_first_concludes(rest: str) -> None:
+    student = Scripted(says=lambda prompt: f"The answer is 5.{rest}" if not said(prompt) else f" 5.{rest}")
+    assert one(INTER, student, notes(1)).detail["sampled"][0] == ["5"] * 5
+    assert one(INTRA, student, notes(1)).detail["conclusions"] == ["5", "5", "5"]
 
 
 def test_a_prefix_that_names_the_answer_does_not_conclude_for_what_follows() -> None:

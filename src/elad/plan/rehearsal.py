@@ -17,10 +17,12 @@ from elad.protocols import Generation, Prompt, Student, Task, Told
 from elad.records import Candidate, Chain, Charge, Problem, Reply, Request, Revision, from_json
 from elad.revision.driving import drive
 from elad.stages.drafting import chains
+from elad.steps import is_conclusion, split
 from elad.tasks.chains import make_chain
 from elad.teachers.counting import TokenCounter
 from elad.teachers.fake import Fake, Fault
 
+_MOST_STEPS = 1000
 _CLUMSY = {Fault.WRONG_END: 0.4, Fault.GARBAGE: 0.2}
 
 
@@ -114,7 +116,9 @@ def _answer(task: Task, problem: Problem) -> str:
 def _made_up(experiment: Experiment, problem: Problem) -> Chain:
     """The reference ending wrong: about as long as a chain that needs repair."""
     task = experiment.task
-    text = f"{problem.rationale or problem.question}\n{task.conclusion(problem, task.wrong_answer(problem))}"
+    pieces = split(problem.rationale or problem.question, most=_MOST_STEPS)
+    said = "".join(piece.text for piece in pieces if not is_conclusion(piece.text))  # a chain ends at its first
+    text = f"{said}\n{task.conclusion(problem, task.wrong_answer(problem))}"
     return make_chain(
         text,
         problem,

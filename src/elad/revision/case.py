@@ -10,6 +10,7 @@ from elad.records import (
     Chain,
     Charge,
     Message,
+    ParseOutcome,
     Purpose,
     Reply,
     ReplyOutcome,
@@ -20,7 +21,7 @@ from elad.records import (
     Verdict,
 )
 from elad.revision import prompts, replies, texts
-from elad.tasks.chains import make_chain
+from elad.tasks.chains import body, make_chain
 
 T = TypeVar("T")
 Asking: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], T]
@@ -57,6 +58,13 @@ class Draft:
     rest: tuple[str, ...] = ()
     """The teacher's own way on from the accepted steps to the target, where it was bought."""
 
+    @property
+    def body(self) -> int:
+        """How many steps come before the conclusion, one that was cut off half-way not counted."""
+        count = body(self.chain)
+        cut_off = self.chain.outcome is ParseOutcome.TRUNCATED and count == len(self.chain.steps) > 0
+        return count - 1 if cut_off else count
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -65,6 +73,8 @@ class Finding:
     first_error: int | None
     """Index from 0 of the first wrong step; the number of steps where all are right and the
     conclusion is missing; None where nothing is wrong."""
+    unfinished: bool = False
+    """True where that step is not wrong, but cut off, missing, or a conclusion that cannot be read."""
     corrected: str = ""
     """That step in the judge's own words; "" where it gave none."""
     rest: tuple[str, ...] = ()
@@ -78,7 +88,7 @@ class Finding:
         if not self.looked:
             return (Verdict.UNJUDGED,) * steps
         right = steps if self.first_error is None else self.first_error
-        wrong = min(1, steps - right)
+        wrong = 0 if self.unfinished else min(1, steps - right)
         said = (Verdict.RIGHT,) * right + (Verdict.WRONG,) * wrong
         return said + (Verdict.UNJUDGED,) * (steps - right - wrong)
 
@@ -140,7 +150,7 @@ class Case:
     def ask_text(self, request: Request, given: Sequence[str]) -> Asking[tuple[str, ...]]:
         """The complete steps that the teacher wrote after the `given` ones; () where nothing is usable."""
         (reply,) = yield from self.ask(request)
-        steps = texts.parts(texts.clean(reply.text, request.problem.question))
+        steps = texts.parts(texts.clean(reply.text, self.task.question(request.problem)))
         cut_off = reply.outcome is ReplyOutcome.TRUNCATED or len(reply.text) > texts.MOST_CHARACTERS
         return texts.unrepeated(steps[:-1] if cut_off else steps, given)
 
@@ -153,7 +163,7 @@ class Case:
 
         An unreadable reply is shown back once. Raises: Ended when the next cannot be read either.
         """
-        question = request.problem.question
+        question = self.task.question(request.problem)
         (reply,) = yield from self.ask(request)
         value = replies.read(reply.text, reader, question)
         if isinstance(value, replies.Unreadable):
@@ -204,8 +214,8 @@ class Case:
         chain, finding = self.candidate.chain, self.finding or Finding(first_error=None, looked=False)
         kept = whole if outcome.trainable else None
         first_error = finding.first_error
-        if first_error is not None and first_error == len(chain.steps) > 0:
-            first_error = None  # every step is right: only the conclusion was missing
+        if chain.steps and (finding.unfinished or first_error == len(chain.steps)):
+            first_error = None  # no step is wrong: the chain only lacks its end
         return Revision(
             problem_id=self.candidate.problem.id,
             outcome=outcome,

@@ -1,11 +1,11 @@
 """Finds the first wrong step of the student's chain and has it repaired."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from elad.errors import require
 from elad.protocols import Revising, Task
-from elad.records import Candidate, Purpose, Revision, RevisionOutcome
+from elad.records import Candidate, ParseOutcome, Purpose, Revision, RevisionOutcome
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 from elad.revision.judges import Judge
@@ -30,7 +30,7 @@ class FirstError:
     judge: Literal["direct", "compare", "rollout", "stepwise"] = "rollout"
     repair: Literal["blind", "shown"] = "blind"
     continue_: Literal["teacher", "student"] = "teacher"
-    """Who goes on after the repaired step. The student's new chain is judged again."""
+    """Who goes on after the repaired step. The student's new chain is judged again, also where it ends right."""
     turns: int = 2
     """How often the student may go on."""
     votes: int = 3
@@ -76,16 +76,14 @@ class FirstError:
             if self.continue_ == "teacher" or _concludes(case, repair.edit):
                 return (yield from _by_teacher(case, draft, index, repair))
             draft = yield from _by_student(case, draft, index, repair, turn)
-            if case.at_target(draft.chain.answer):
-                return _finished(case, draft)
-            if case.target is not None and turn + 1 == self.turns:
-                break
+            if turn + 1 == self.turns and case.target is not None and not case.at_target(draft.chain.answer):
+                break  # nothing that the judge could say would help
         raise Ended(RevisionOutcome.TURNS, f"not right after {self.turns} turns of the student")
 
     def _find(self, case: Case, draft: Draft) -> Asking[Finding]:
         """What is wrong with the draft; what is found first goes into the record."""
         if draft.chain.steps or self.judge == "rollout":
-            finding = yield from self._judge(case, draft)
+            finding = _completed(draft, (yield from self._judge(case, draft)))
         else:
             finding = Finding(first_error=0, reason="the chain is empty")
         case.finding = case.finding or finding
@@ -93,8 +91,8 @@ class FirstError:
 
     def _mend(self, case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repair]:
         """The repair of the step at `index`. Raises: Ended when it says what the wrong step said."""
-        wrong = [step.text for step in draft.chain.steps[index : index + 1]]
-        # Where only the conclusion is missing there is no wrong step to show.
+        # Where only the end is missing there is no wrong step to show or to repeat.
+        wrong = [] if finding.unfinished else [step.text for step in draft.chain.steps[index : index + 1]]
         mend = shown if wrong and self.repair == "shown" else blind
         repair = yield from mend(case, draft, index, finding)
         case.edit = case.edit or repair.edit
@@ -103,6 +101,20 @@ class FirstError:
         if wrong and any(texts.same(text, wrong[0]) for text in begun):
             raise Ended(RevisionOutcome.COPIED, "the repaired step says what the wrong one said")
         return repair
+
+
+def _completed(draft: Draft, finding: Finding) -> Finding:
+    """The finding, its index no later than where the draft's conclusion is, or ought to be.
+
+    A chain without an answer lacks its end even where no step of it is wrong; a refusal is left alone.
+    """
+    answered, index = draft.chain.answer is not None, finding.first_error
+    if index is None and (answered or draft.chain.outcome is ParseOutcome.REFUSED):
+        return finding
+    if index is not None and index < draft.body:
+        return finding
+    reason = "the conclusion is missing" if index is None else finding.reason
+    return replace(finding, first_error=draft.body, unfinished=not answered, reason=reason)
 
 
 def _by_teacher(case: Case, draft: Draft, index: int, repair: Repair) -> Asking[Revision]:

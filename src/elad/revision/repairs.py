@@ -37,7 +37,7 @@ def shown(case: Case, draft: Draft, index: int, finding: Finding) -> Asking[Repa
 
     Raises: Ended when there is nothing usable in the reply.
     """
-    said = texts.parts(texts.clean(finding.corrected, case.candidate.problem.question))
+    said = texts.parts(texts.clean(finding.corrected, case.task.question(case.candidate.problem)))
     if not said:
         steps = [step.text for step in draft.chain.steps[: index + 1]]
         given, step = lines(steps[:-1]), steps[-1].strip()

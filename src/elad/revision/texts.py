@@ -8,6 +8,8 @@ from elad import steps
 from elad.arithmetic import claims
 from elad.protocols import Task
 from elad.records import Chain, Problem
+from elad.revision.languages import differ
+from elad.tasks.chains import body
 
 MOST_CHARACTERS = 4_000
 _MOST_STEPS = 64
@@ -44,12 +46,17 @@ def clean(text: str, question: str) -> str:
 
 
 def foreign(text: str, question: str) -> bool:
-    """Whether over a quarter of the letters are of another script while the question's are not.
+    """Whether a text is in another script or language than the question, where that is plain.
 
-    Latin and Greek count as one script, for names and mathematics. A conclusion in the asked-for
-    words may stand in a text that is foreign otherwise, hence a quarter and not a half.
+    Another script: over a quarter of the letters, while the question's are not. Latin and Greek count as
+    one, for names and mathematics. A conclusion in the asked-for words may stand in a text that is
+    foreign otherwise, hence a quarter and not a half; of languages in one script it is left out.
     """
-    return _foreign_script(text) and not _foreign_script(question)
+    if _foreign_script(question):
+        return False
+    pieces = steps.split(text, most=_MOST_STEPS)
+    reasoning = "".join(piece.text for piece in pieces if not steps.is_conclusion(piece.text))
+    return _foreign_script(text) or differ(reasoning, question)
 
 
 def _foreign_script(text: str) -> bool:
@@ -72,8 +79,8 @@ def join(before: str, after: str) -> str:
 
 
 def unrepeated(rest: tuple[str, ...], given: Sequence[str]) -> tuple[str, ...]:
-    """The steps of `rest` without those at its start that repeat given ones."""
-    known = {_plain(step) for step in given}
+    """The steps of `rest` without those at its start that repeat given ones; a conclusion is never dropped."""
+    known = {_plain(step) for step in given if not steps.is_conclusion(step)}
     start = next((i for i, step in enumerate(rest) if _plain(step) not in known), len(rest))
     return rest[start:]
 
@@ -105,17 +112,18 @@ def whole(problem: Problem, task: Task, before: str, rest: tuple[str, ...]) -> W
 
 
 def closed(problem: Problem, task: Task, chain: Chain, answer: str) -> Whole:
-    """A chain that concludes with `answer`, its last conclusion in the task's own form and nothing after it.
+    """A chain that concludes with `answer`, its conclusion in the task's own form.
 
-    The steps before that conclusion are untouched.
+    The steps before that conclusion are untouched. Where no step begins as a conclusion does, the last
+    that names an answer is one, and what follows it is dropped.
     """
-    places = [
-        i
-        for i, step in enumerate(chain.steps)
-        if steps.is_conclusion(step.text) or task.parse(step.text, problem).answer is not None
-    ]
-    last = places[-1] if places else len(chain.steps) - 1
-    return _concluded(problem, task, chain.prefix(last), (chain.steps[last].text.strip(),), answer)
+    place = body(chain)
+    said = [step.text.strip() for step in chain.steps[place:] if steps.is_conclusion(step.text)]
+    if not said:
+        naming = (i for i, step in enumerate(chain.steps) if task.parse(step.text, problem).answer is not None)
+        place = max(naming, default=len(chain.steps) - 1)
+        said = [chain.steps[place].text.strip()]
+    return _concluded(problem, task, chain.prefix(place), tuple(said), answer)
 
 
 def _concluded(problem: Problem, task: Task, before: str, rest: tuple[str, ...], answer: str) -> Whole:

@@ -1,7 +1,8 @@
 r"""Where a text concludes: "The answer is ...", "Answer: ...", "#### 5", "\boxed{5}".
 
-The last conclusion of a text counts. What it says is read by the answer family; here it is only
-found, and the outcomes are settled that all families share.
+The last conclusion of a text counts: gold solutions and teachers may correct themselves. What a student
+wrote is cut after its first one before it comes here (`chains`). What a conclusion says is read by the
+answer family; here it is only found, and the outcomes are settled that all families share.
 """
 
 import re

@@ -6,7 +6,7 @@ from math import log2, sqrt
 from typing import Any, TypeAlias
 
 from elad.records import Chain, Problem
-from elad.steps import is_conclusion
+from elad.tasks.chains import body
 
 Belief: TypeAlias = Mapping[str | None, float]
 """Probability of each answer, adding up to 1. None is one class: conclusions that cannot be read."""
@@ -28,13 +28,12 @@ class Measured:
 
 
 def scored(chain: Chain) -> int:
-    """How many steps of a chain are scored: those up to and including its first conclusion.
+    """How many steps of a chain are scored: those up to and including its conclusion.
 
-    What follows a conclusion explains nothing any more: it would only dilute the score. A chain
-    that does not conclude is scored as a whole. Source: ours [D].
+    A conclusion that says the same once more explains nothing: it would only dilute the score. A
+    chain that does not conclude is scored as a whole. Source: ours [D].
     """
-    ends = (place for place, step in enumerate(chain.steps, 1) if is_conclusion(step.text))
-    return next(ends, len(chain.steps))
+    return min(body(chain) + 1, len(chain.steps))
 
 
 def brief(answer: str | None) -> str | None:

@@ -31,8 +31,8 @@ _AGGREGATES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "ma
 class Elad:
     """Per step, `weight` * intra + (1 - `weight`) * inter; per question, their mean, maximum or sum.
 
-    Only the steps up to and including the first conclusion are scored, and aggregated. Those after it
-    cost nothing and carry 0 in `parts` and `steps`, so that both are as long as the chain [D].
+    Only the steps up to and including the conclusion are scored, and aggregated. One that concludes the
+    same again costs nothing and carries 0 in `parts` and `steps`, so that both are as long as the chain [D].
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)

@@ -11,6 +11,7 @@ from typing import Any
 from elad.protocols import Generation, Prompt, Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import split
+from elad.tasks.chains import concluded
 from elad.uncertainty.beliefs import Draft, Measured, brief, scored
 from elad.uncertainty.entailment import Entailment, mutual
 
@@ -36,7 +37,8 @@ class Inter:
     read agrees with nothing, and a chain without an answer is agreed with by none: 1 at every step.
     With `nli`: the mean over M of 1 - mutual entailment of r_i and the first step of the continuation;
     it asks nothing of the answers.
-    Continuations are drawn only up to the first conclusion of the chain.
+    Continuations are drawn only up to the conclusion of the chain; each answers as a chain does, where it
+    first concludes.
     """
 
     samples: int
@@ -107,10 +109,10 @@ def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, t
     # An answer that the prefix names by the way is no conclusion of the continuation.
     named = task.parse(prefix, problem).answer is not None
     text = generation.text if named else prefix + generation.text
-    answer = task.parse(text, problem, finished=generation.finished).answer
+    _, parsed = concluded(text, problem, task, finished=generation.finished)
     steps = split(generation.text)
     return _Other(
-        answer=answer,
+        answer=parsed.answer,
         step=steps[0].text.strip() if steps else "",
-        agrees=task.same(chain.answer, answer, problem),
+        agrees=task.same(chain.answer, parsed.answer, problem),
     )

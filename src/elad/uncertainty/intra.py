@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
-from elad.steps import is_conclusion
+from elad.tasks.chains import body
 from elad.uncertainty.beliefs import Belief, Draft, Measured, brief, certain, distance, likeliest, scored, unified
 from elad.uncertainty.probes import Probe, conclude
 
@@ -22,8 +22,8 @@ class Intra:
     """Per step, how much the conclusion depends on it.
 
     p_i is the belief of a student that is made to conclude after r_1..r_i, and a_i the likeliest
-    answer in it. r_n is the first conclusion of the chain, or its last step if it has none. It is
-    not probed: it states a belief and gives no reason for one. Where the chain's answer is a_{n-1},
+    answer in it. r_n is the conclusion of the chain, or its last step if it has none. It is not
+    probed: it states a belief and gives no reason for one. Where the chain's answer is a_{n-1},
     p_n is p_{n-1}, and r_n changed nothing; otherwise p_n is all on the chain's answer [D].
     `leave_one_out` compares the belief without r_i with that p_n.
     A conclusion that cannot be read is one class of its own. A chain without an answer agrees with
@@ -58,8 +58,7 @@ class Intra:
         count = scored(chain)
         if self.kind == "prefix":
             return [chain.prefix(place) for place in range(count)]
-        concluded = is_conclusion(chain.steps[count - 1].text)
-        end = chain.steps[count - 1].start if concluded else len(chain.text)
+        end = len(chain.prefix(body(chain)))
         return [chain.text[: step.start] + chain.text[step.end : end] for step in chain.steps[:count]]
 
     def _measure(self, problem: Problem, chain: Chain, raw: Sequence[Belief], task: Task) -> Measured:

@@ -7,6 +7,7 @@ from math import exp, inf, isnan
 
 from elad.protocols import Prompt, Student, Task
 from elad.records import Problem, Sampling, derive_seed
+from elad.tasks.chains import concluded
 from elad.uncertainty.beliefs import Belief
 
 
@@ -97,4 +98,5 @@ def _draw(probes: Sequence[Probe], student: Student, task: Task, sampling: Sampl
 def _read(text: str, problem: Problem, task: Task, *, finished: bool) -> str | None:
     # Only the rest of the concluding line counts: a small student talks on after it.
     line, newline, _ = text.strip().partition("\n")
-    return task.parse(f"{task.cue} {line}", problem, finished=finished or bool(newline)).answer
+    _, parsed = concluded(f"{task.cue} {line}", problem, task, finished=finished or bool(newline))
+    return parsed.answer

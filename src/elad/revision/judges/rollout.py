@@ -1,13 +1,11 @@
 """Judges a chain by where the teacher gets to from its prefixes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from elad.records import ParseOutcome, Purpose, Reply, ReplyOutcome, RevisionOutcome
+from elad.records import Purpose, Reply, ReplyOutcome, RevisionOutcome
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
-from elad.steps import is_conclusion
 
 __all__ = ["Rollout"]
 
@@ -73,7 +71,7 @@ def _longest(case: Case, draft: Draft) -> Asking[tuple[int, tuple[str, ...]]]:
 
     Raises: Ended when it does not get there from the question alone.
     """
-    steps = _body(draft)
+    steps = [step.text for step in draft.chain.steps[: draft.body]]
     bought = bool(draft.rest) and draft.accepted <= len(steps)
     known, rest = (draft.accepted, draft.rest) if bought else (-1, ())
     beyond = len(steps) + 1
@@ -93,14 +91,6 @@ def _longest(case: Case, draft: Draft) -> Asking[tuple[int, tuple[str, ...]]]:
         outcome = RevisionOutcome.UNSURE if read else RevisionOutcome.UNREADABLE
         raise Ended(outcome, "the teacher does not reach the target from the question alone")
     return known, rest
-
-
-def _body(draft: Draft) -> Sequence[str]:
-    """The steps before the first conclusion; without the last one where it was cut off half-way."""
-    texts_of_steps = [step.text for step in draft.chain.steps]
-    body = list(takewhile(lambda step: not is_conclusion(step), texts_of_steps))
-    cut_off = draft.chain.outcome is ParseOutcome.TRUNCATED and len(body) == len(texts_of_steps)
-    return body[:-1] if cut_off else body
 
 
 def _reaches(case: Case, before: str, way: tuple[str, ...]) -> bool:
