@@ -27,7 +27,8 @@ from elad.evaluation.intervals import wilson
 from elad.evaluation.step_finding import revise_all
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
-from elad.records import Candidate, Problem, Revision, RevisionOutcome, Sampling
+from elad.outcomes import RevisionOutcome
+from elad.records import Candidate, Problem, Revision, Sampling
 from elad.report.console import ConsoleProgress
 from elad.tasks.chains import make_chain
 from elad.tasks.numeric import Numeric

@@ -38,8 +38,9 @@ from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
+from elad.outcomes import Purpose
 from elad.purchase import Purchase
-from elad.records import Charge, Message, Problem, Purpose, Reply, Request, Sampling
+from elad.records import Charge, Message, Problem, Reply, Request, Sampling
 from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI
 

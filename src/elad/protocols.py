@@ -14,15 +14,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from elad.errors import require
+from elad.outcomes import ParseOutcome, Purpose
 from elad.records import (
     Candidate,
     Chain,
     Example,
     Grade,
     Message,
-    ParseOutcome,
     Problem,
-    Purpose,
     Reply,
     Request,
     Revision,

@@ -15,8 +15,9 @@ from elad.ledger.account import Account, Wait
 from elad.ledger.cache import Cache
 from elad.ledger.events import Ledger, reply_key
 from elad.ledger.trail import Trail
+from elad.outcomes import ReplyOutcome
 from elad.protocols import Teacher
-from elad.records import Charge, Reply, ReplyOutcome, Request
+from elad.records import Charge, Reply, Request
 
 GIVE_UP_AFTER = 8
 """Requests in a row that bring no answer: then the teacher is taken to be out of reach."""

@@ -15,7 +15,8 @@ from elad.ledger.events import FILE, Kind, Ledger
 from elad.ledger.prices import Price
 from elad.ledger.reconcile import Books, reconcile
 from elad.loop import run
-from elad.records import Charge, Reply, ReplyOutcome, to_json
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, to_json
 
 PRICE: dict[str, Any] = {"input": 1.0, "output": 3.0}
 PRICED = {"kind": "fake", "price": PRICE, "faults": {"truncated": 0.1, "refused": 0.1}}

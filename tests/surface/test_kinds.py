@@ -66,7 +66,7 @@ def test_there_are_prompts() -> None:
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_prompt_is_named_in_its_room_or_by_a_purpose(prompt: Path) -> None:
     room = prompt.parent.parent
-    readers = [*room.rglob("*.py"), SOURCE / "records.py"]
+    readers = [*room.rglob("*.py"), SOURCE / "outcomes.py"]
     constants = {
         node.value.replace(" ", "_")
         for path in readers

@@ -12,8 +12,9 @@ from elad.ledger.budget import Budget
 from elad.ledger.events import Ledger
 from elad.ledger.prices import Price
 from elad.ledger.trail import settle_earlier
+from elad.outcomes import Purpose
 from elad.purchase import Purchase
-from elad.records import Message, Problem, Purpose, Reply, Request, Sampling, digest
+from elad.records import Message, Problem, Reply, Request, Sampling, digest
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.endpoint import Endpoint, Link
 from elad.testing import ChaosServer

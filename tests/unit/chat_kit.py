@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from elad.ledger.prices import Price
-from elad.records import Message, Problem, Purpose, Reply, Request
+from elad.outcomes import Purpose
+from elad.records import Message, Problem, Reply, Request
 from elad.teachers import call
 from elad.teachers.endpoint import Endpoint
 from elad.teachers.openai import OpenAI

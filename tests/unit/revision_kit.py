@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from elad.outcomes import ParseOutcome, ReplyOutcome
 from elad.protocols import Ask, Generation, Parsed, Prompt, Reviser, Told
 from elad.records import (
     Candidate,
@@ -12,10 +13,8 @@ from elad.records import (
     Charge,
     Grade,
     Message,
-    ParseOutcome,
     Problem,
     Reply,
-    ReplyOutcome,
     Request,
     Revision,
     Sampling,

@@ -9,7 +9,8 @@ from doctor_kit import CANARY, MODEL, able, line, looked, refuses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import Message, Problem, Purpose, ReplyOutcome, Request
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Message, Problem, Request
 from elad.teachers.capabilities import KEPT_DAYS, Capabilities, conceded, keep, known, place
 from elad.teachers.endpoint import Concession
 

@@ -16,7 +16,8 @@ from elad.errors import RunFolderError
 from elad.ledger.budget import Budget
 from elad.ledger.durability import Syncer
 from elad.ledger.events import FILE, Kind, Ledger, is_held
-from elad.records import Charge, Reply, ReplyOutcome, to_json
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, to_json
 
 AMOUNTS = st.integers(0, 10_000)
 

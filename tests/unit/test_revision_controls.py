@@ -1,7 +1,7 @@
 import pytest
 from revision_kit import Cut, Script, candidate, shown
 
-from elad.records import Purpose, ReplyOutcome, RevisionOutcome, Verdict
+from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome, Verdict
 from elad.revision.answer_only import AnswerOnly
 from elad.revision.rewrite import Rewrite
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import Purpose
+from elad.outcomes import Purpose
 from elad.revision import prompts
 
 NAMES = sorted(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Selector
-from elad.records import Candidate, Chain, ParseOutcome, Problem, Sampling, StepScores
+from elad.records import Candidate, Chain, Problem, Sampling, StepScores
 from elad.selection.random import Random
 from elad.selection.top import Top
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Task
-from elad.records import Chain, ParseOutcome, Problem, Sampling
+from elad.records import Chain, Problem, Sampling
 from elad.tasks import make_chain
 from elad.tasks.chains import body
 from elad.tasks.choice import Choice

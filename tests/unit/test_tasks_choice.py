@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import DataError
-from elad.records import ParseOutcome, Problem, Sampling
+from elad.outcomes import ParseOutcome
+from elad.records import Problem, Sampling
 from elad.tasks.chains import make_chain
 from elad.tasks.choice import Choice
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Parsed
-from elad.records import ParseOutcome
 from elad.tasks import conclusions
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from elad.records import Chain, ParseOutcome, Problem, Sampling
+from elad.outcomes import ParseOutcome
+from elad.records import Chain, Problem, Sampling
 from elad.tasks.grading import grade
 from elad.tasks.numeric import Numeric
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import Chain, ParseOutcome, Problem, Sampling
+from elad.outcomes import ParseOutcome
+from elad.records import Chain, Problem, Sampling
 from elad.tasks.chains import make_chain
 from elad.tasks.numeric import Numeric
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import ParseOutcome
+from elad.outcomes import ParseOutcome
 from elad.tasks.offered import LETTERS, Offered
 
 YES = ("yes", "no")

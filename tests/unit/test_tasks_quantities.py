@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import ParseOutcome
+from elad.outcomes import ParseOutcome
 from elad.tasks import quantities
 
 decimals = st.fractions(min_value=-(10**9), max_value=10**9, max_denominator=10**4)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from elad.records import ParseOutcome, Problem, Sampling
+from elad.outcomes import ParseOutcome
+from elad.records import Problem, Sampling
 from elad.tasks.chains import make_chain
 from elad.tasks.text import Text, normalise
 

@@ -6,7 +6,8 @@ import tiny_model
 from chat_kit import CANARY, PRICE, Answer, ChatServer, ask, completion, failure, request, serving
 from transformers import AutoTokenizer
 
-from elad.records import ReplyOutcome, Sampling
+from elad.outcomes import ReplyOutcome
+from elad.records import Sampling
 from elad.teachers.answers import MOST_TEXT_BYTES
 
 

@@ -12,7 +12,8 @@ from elad.errors import TeacherError
 from elad.ledger.budget import Budget
 from elad.ledger.cache import cache_folder
 from elad.ledger.events import Kind, Ledger
-from elad.records import Message, Reply, ReplyOutcome, Request
+from elad.outcomes import ReplyOutcome
+from elad.records import Message, Reply, Request
 from elad.teachers import batch as batch_module
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.batch_record import FILE

@@ -16,8 +16,9 @@ from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.trail import settle_earlier
+from elad.outcomes import ReplyOutcome
 from elad.purchase import Purchase
-from elad.records import Charge, Reply, ReplyOutcome, Request, to_json
+from elad.records import Charge, Reply, Request, to_json
 from elad.teachers import batch_api
 from elad.testing import BatchPlan, ChaosTeacher
 

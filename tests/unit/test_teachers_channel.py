@@ -10,7 +10,7 @@ from batch_kit import CREATE, LIST, PRICE, Wire, link, request, wired
 
 from elad.errors import ConfigError, TeacherError
 from elad.ledger.prices import Price
-from elad.records import Purpose, ReplyOutcome
+from elad.outcomes import Purpose, ReplyOutcome
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.channel import AutoTeacher
 from elad.teachers.endpoint import Endpoint

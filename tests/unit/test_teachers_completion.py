@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import ReplyOutcome
+from elad.outcomes import ReplyOutcome
 from elad.teachers.completion import Completion, Usage, read
 
 

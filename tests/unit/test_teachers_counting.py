@@ -8,7 +8,8 @@ import tiny_model
 from transformers import AutoTokenizer
 
 from elad.errors import ConfigError
-from elad.records import Message, Problem, Purpose, Request
+from elad.outcomes import Purpose
+from elad.records import Message, Problem, Request
 from elad.teachers.counting import TokenCounter
 
 NO_SYSTEM = (

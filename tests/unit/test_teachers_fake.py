@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from elad.errors import ConfigError
 from elad.ledger.prices import Price
-from elad.records import Message, Problem, Purpose, Reply, ReplyOutcome, Request
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Message, Problem, Reply, Request
 from elad.teachers.fake import Fake, Fault
 from elad.teachers.reference import Reference
 

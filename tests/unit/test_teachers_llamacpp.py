@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from elad.errors import ConfigError, StudentError
+from elad.outcomes import Purpose, ReplyOutcome
 from elad.protocols import Teacher
-from elad.records import Message, Problem, Purpose, ReplyOutcome, Request, Sampling
+from elad.records import Message, Problem, Request, Sampling
 from elad.teachers.llamacpp import LlamaCpp
 
 pytest.importorskip("xllamacpp", reason="needs the extra llamacpp")
@@ -74,7 +75,7 @@ def test_a_shared_prefix_is_not_read_twice(teacher: Teacher) -> None:
 @pytest.mark.model
 def test_a_request_beyond_the_context_fails_alone(teacher: Teacher) -> None:
     replies = list(teacher.ask([request("x y z " * 1000), request("Say hello.")]))
-    outcomes = sorted(reply.outcome is ReplyOutcome.FAILED for reply in replies)
+    outcomes = sorted(reply.outcome is ReplyOutcome.REJECTED for reply in replies)
     assert outcomes == [False, True]
     assert any("context" in reply.reason for reply in replies)
 

@@ -8,7 +8,8 @@ import pytest
 from chat_kit import CANARY, PRICE, SCHEMA, Answer, ChatServer, ask, completion, failure, opened, request, serving
 
 from elad.errors import ConfigError, TeacherError
-from elad.records import Reply, ReplyOutcome, Sampling
+from elad.outcomes import ReplyOutcome
+from elad.records import Reply, Sampling
 from elad.teachers import call
 from elad.teachers.openai import OpenAI
 

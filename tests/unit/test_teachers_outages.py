@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from chat_kit import ChatServer, ask, completion, failure, opened, request, serving
 
-from elad.records import ReplyOutcome
+from elad.outcomes import ReplyOutcome
 from elad.teachers import pace
 
 

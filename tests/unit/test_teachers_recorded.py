@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from elad.outcomes import Purpose, ReplyOutcome
 from elad.protocols import Task
-from elad.records import Problem, Purpose, Reply, ReplyOutcome, Request
+from elad.records import Problem, Reply, Request
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
 from elad.teachers.recorded import Recorded

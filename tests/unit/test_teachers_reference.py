@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.records import Charge, Message, Problem, Purpose, Reply, ReplyOutcome, Request
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Charge, Message, Problem, Reply, Request
 from elad.teachers.reference import Reference
 
 BAGS = Problem(

@@ -6,7 +6,8 @@ import pytest
 from chaos_kit import FOREVER, QUESTION, body, connect, post, raw, read_all, text
 
 from elad.errors import TeacherError
-from elad.records import Message, Problem, Purpose, ReplyOutcome, Request, digest
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Message, Problem, Request, digest
 from elad.teachers.openai import OpenAI
 from elad.testing import TRANSIENT, Changes, ChaosTeacher, Fault
 
@@ -151,6 +152,7 @@ OUTCOMES = {
     **dict.fromkeys((Fault.NO_USAGE, Fault.WRONG_MODEL, Fault.PRICE_CHANGE), ReplyOutcome.OK),
     **dict.fromkeys((Fault.REFUSAL, Fault.CONTENT_FILTER), ReplyOutcome.REFUSED),
     Fault.LENGTH: ReplyOutcome.TRUNCATED,
+    Fault.CONTEXT_LENGTH: ReplyOutcome.REJECTED,
 }
 """All others fail, or are lost after they were billed."""
 

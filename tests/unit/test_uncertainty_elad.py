@@ -41,6 +41,7 @@ class Scripted:
     asked: list[tuple[Sequence[Prompt], Sampling]] = field(default_factory=list[Any])
     scored: list[Sequence[tuple[Prompt, str]]] = field(default_factory=list[Any])
     id: str = "scripted"
+    context: int | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         self.asked.append((prompts, sampling))

@@ -19,9 +19,10 @@ from elad.ledger.budget import Budget
 from elad.ledger.cache import cache_folder
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
+from elad.outcomes import RevisionOutcome
 from elad.progress import Progress
 from elad.protocols import Prompt, Task, Teacher, Told
-from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, RevisionOutcome, digest, from_json
+from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, digest, from_json
 from elad.revision.driving import drive
 from elad.revision.first_error import FirstError
 from elad.sample import folder as sample_folder

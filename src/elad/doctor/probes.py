@@ -9,7 +9,8 @@ from typing import Any, cast
 from elad.doctor.finding import Finding, no, ok, unknown
 from elad.doctor.trouble import TurnedDownError, UnansweredError
 from elad.doctor.wire import Answer, Wire
-from elad.records import Message, Problem, Purpose, ReplyOutcome, Request, Sampling
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Message, Problem, Request, Sampling
 from elad.teachers.endpoint import Concession
 
 _SHORT = 16

@@ -17,7 +17,8 @@ from elad.doctor.trouble import (
     of_status,
     of_transport,
 )
-from elad.records import Charge, ReplyOutcome, Request
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Request
 from elad.teachers.answers import charged
 from elad.teachers.completion import Completion, read
 from elad.teachers.endpoint import Concession, Endpoint

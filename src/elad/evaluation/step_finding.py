@@ -13,10 +13,11 @@ from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Ledger
 from elad.ledger.trail import settle_earlier
+from elad.outcomes import Purpose, RevisionOutcome
 from elad.progress import Advance, Progress
 from elad.protocols import Prompt, Revising, Task, Teacher, Told
 from elad.purchase import Purchase
-from elad.records import Candidate, Purpose, Revision, RevisionOutcome
+from elad.records import Candidate, Revision
 from elad.revision.case import Asking, Case, Draft
 from elad.revision.driving import drive
 from elad.revision.judges import Judge

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from elad.errors import RunFolderError
-from elad.records import Charge, Reply, ReplyOutcome, Request, digest, from_json, to_json
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, Request, digest, from_json, to_json
 
 FILE = "replies-1.sqlite"
 _KEPT = frozenset({ReplyOutcome.OK, ReplyOutcome.TRUNCATED, ReplyOutcome.REFUSED})

@@ -7,7 +7,8 @@ from typing import Any
 
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
-from elad.records import Charge, Reply, ReplyOutcome, Revision, from_json
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, Revision, from_json
 
 _CENT = 1e-9
 """Of the currency's unit: money is a sum of floats."""

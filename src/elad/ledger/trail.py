@@ -10,8 +10,9 @@ from elad.errors import RunFolderError
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache
 from elad.ledger.events import Kind, Ledger
+from elad.outcomes import ReplyOutcome
 from elad.protocols import Teacher
-from elad.records import Charge, Reply, ReplyOutcome, Request, from_json, to_json
+from elad.records import Charge, Reply, Request, from_json, to_json
 
 
 class Trail:

@@ -10,8 +10,9 @@ from typing import Any
 from elad.errors import InputError, RunFolderError, nearest
 from elad.kinds import build
 from elad.ledger.events import Event, Kind, Ledger
+from elad.outcomes import RevisionOutcome, Verdict
 from elad.protocols import Task
-from elad.records import Problem, Revision, RevisionOutcome, Verdict, from_json, to_json
+from elad.records import Problem, Revision, from_json, to_json
 from elad.steps import split
 
 

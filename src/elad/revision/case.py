@@ -4,21 +4,17 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
+from elad.outcomes import ParseOutcome, Purpose, ReplyOutcome, RevisionOutcome, Verdict
 from elad.protocols import Ask, Generation, Prompt, Revising, Task, Told
 from elad.records import (
     Candidate,
     Chain,
     Charge,
     Message,
-    ParseOutcome,
-    Purpose,
     Reply,
-    ReplyOutcome,
     Request,
     Revision,
-    RevisionOutcome,
     Sampling,
-    Verdict,
 )
 from elad.revision import prompts, replies, texts
 from elad.tasks.chains import body, make_chain

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from elad.errors import require
+from elad.outcomes import ParseOutcome, Purpose, RevisionOutcome
 from elad.protocols import Revising, Task
-from elad.records import Candidate, ParseOutcome, Purpose, Revision, RevisionOutcome
+from elad.records import Candidate, Revision
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 from elad.revision.judges import Judge

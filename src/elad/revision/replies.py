@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar, cast
 
-from elad.records import Purpose
+from elad.outcomes import Purpose
 from elad.revision.texts import foreign
 
 MOST_CHARACTERS = 16_000

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from elad.errors import require
+from elad.outcomes import Purpose, RevisionOutcome
 from elad.protocols import Revising, Task
-from elad.records import Candidate, Purpose, Revision, RevisionOutcome
+from elad.records import Candidate, Revision
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Ended
 

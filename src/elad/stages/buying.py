@@ -8,8 +8,9 @@ from elad.interrupt import Stopped, impatient
 from elad.kinds import describe
 from elad.ledger.account import WARN_AT
 from elad.ledger.events import Kind
+from elad.outcomes import RevisionOutcome
 from elad.protocols import Generation, Prompt, Told
-from elad.records import Candidate, Revision, RevisionOutcome, derive_seed, digest, from_json, to_json
+from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
 from elad.stages.drafting import open_problems
 from elad.world import World

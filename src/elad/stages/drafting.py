@@ -7,8 +7,9 @@ from typing import Any
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
+from elad.outcomes import ParseOutcome
 from elad.protocols import Prompt, Student
-from elad.records import Candidate, Chain, ParseOutcome, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
 from elad.world import World
 

@@ -7,11 +7,11 @@ from typing import Any
 from elad.evaluation.intervals import bootstrap_mean, wilson
 from elad.kinds import describe
 from elad.ledger.events import Kind
+from elad.outcomes import ParseOutcome
 from elad.protocols import Student
 from elad.records import (
     Example,
     Grade,
-    ParseOutcome,
     Problem,
     Revision,
     Round,

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Parsed
-from elad.records import ParseOutcome
 
 CUE = "The answer is"
 MOST_CHARS = 20_000

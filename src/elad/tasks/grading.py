@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Task
-from elad.records import Chain, Grade, ParseOutcome, Problem
+from elad.records import Chain, Grade, Problem
 from elad.tasks.conclusions import as_asked
 
 _SILENT = frozenset({ParseOutcome.NO_CONCLUSION, ParseOutcome.TRUNCATED})

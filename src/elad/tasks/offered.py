@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from elad.records import ParseOutcome
+from elad.outcomes import ParseOutcome
 from elad.tasks import quantities
 from elad.tasks.conclusions import sentence_end
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from elad.arithmetic import numbers as numbers_in_words
-from elad.records import ParseOutcome
+from elad.outcomes import ParseOutcome
 from elad.tasks.conclusions import MOST_CHARS, sentence_end
 
 TOLERANCE = Fraction(1, 10_000)

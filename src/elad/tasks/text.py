@@ -4,8 +4,9 @@ import re
 import string
 from dataclasses import dataclass
 
+from elad.outcomes import ParseOutcome
 from elad.protocols import Parsed
-from elad.records import Chain, Grade, Message, ParseOutcome, Problem
+from elad.records import Chain, Grade, Message, Problem
 from elad.tasks import conclusions, prompting
 from elad.tasks.grading import grade
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pydantic import ConfigDict
 
 from elad.errors import DataError
+from elad.outcomes import ParseOutcome
 from elad.protocols import Task
-from elad.records import ParseOutcome, Problem, Sampling
+from elad.records import Problem, Sampling
 from elad.tasks import quantities
 from elad.tasks.chains import make_chain
 from elad.tasks.offered import LETTERS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from elad.records import Charge, Reply, ReplyOutcome, Request
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, Request
 from elad.teachers.completion import Completion, Usage
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from elad.errors import TeacherError
 from elad.interrupt import Stopped
-from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Charge, Reply, Request
 from elad.teachers.answers import answered, charged, unanswered
 from elad.teachers.batch_desk import Desk, Posted
 from elad.teachers.batch_lines import Refusal, input_line

@@ -20,7 +20,8 @@ from tenacity import (
 
 from elad.errors import TeacherError
 from elad.interrupt import stopping
-from elad.records import Charge, Reply, ReplyOutcome, Request, derive_seed
+from elad.outcomes import ReplyOutcome
+from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
 from elad.teachers.completion import Completion, read
 from elad.teachers.dispatch import Later

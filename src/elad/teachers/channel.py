@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Literal
 
+from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, Request
+from elad.records import Reply, Request
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.batch_api import BatchApi, Refused
 from elad.teachers.endpoint import Endpoint, Link

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from elad.records import ReplyOutcome
+from elad.outcomes import ReplyOutcome
 
 
 class _Message(BaseModel):

@@ -16,7 +16,8 @@ import openai
 
 from elad.errors import TeacherError
 from elad.ledger.prices import Price
-from elad.records import Purpose, Reply, Request, digest
+from elad.outcomes import Purpose
+from elad.records import Reply, Request, digest
 from elad.teachers.call import Call
 from elad.teachers.completion import Usage
 from elad.teachers.counting import TokenCounter, utf8_length

@@ -9,7 +9,8 @@ from typing import Any
 
 from elad.errors import ConfigError
 from elad.ledger.prices import Price
-from elad.records import Charge, Purpose, Reply, ReplyOutcome, Request, derive_seed
+from elad.outcomes import Purpose, ReplyOutcome
+from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.counting import estimate_tokens
 from elad.teachers.local import Local, task_of
 from elad.teachers.reference import answer

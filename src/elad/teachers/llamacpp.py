@@ -10,8 +10,9 @@ from typing import Any
 
 from elad.errors import ConfigError, require
 from elad.kinds import Located
+from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, Request
+from elad.records import Reply, Request
 
 __all__ = ["LlamaCpp"]
 

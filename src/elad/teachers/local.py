@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from elad.outcomes import Purpose, ReplyOutcome
 from elad.protocols import Task
-from elad.records import Charge, Problem, Purpose, Reply, ReplyOutcome, Request
+from elad.records import Charge, Problem, Reply, Request
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
 from elad.tasks.quantities import number

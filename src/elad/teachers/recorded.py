@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from elad import steps
+from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Problem, Purpose, Reply, Request
+from elad.records import Problem, Reply, Request
 from elad.teachers.counting import estimate_tokens
 from elad.teachers.local import ONE_CALL, Local, failed, said, task_of
 

@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 
+from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, Request
+from elad.records import Reply, Request
 from elad.teachers.finding import AnswerKey, first_wrong_step, judge_step
 from elad.teachers.local import Local, failed, said
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from elad.errors import RunFolderError
 from elad.ledger.events import Kind, Ledger, reply_key
+from elad.outcomes import Purpose, ReplyOutcome
 from elad.protocols import Teacher
-from elad.records import Purpose, Reply, ReplyOutcome, Request, from_json
+from elad.records import Reply, Request, from_json
 from elad.teachers.local import Local, failed
 
 __all__ = ["Replay"]

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from elad.records import Purpose
+from elad.outcomes import Purpose
 from elad.revision.case import Asking, Case, Draft, Finding
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from elad.records import Purpose, RevisionOutcome
+from elad.outcomes import Purpose, RevisionOutcome
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 from elad.revision.judges.direct import judged, numbered
 

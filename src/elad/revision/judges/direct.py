@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elad.records import Purpose, Request, RevisionOutcome
+from elad.outcomes import Purpose, RevisionOutcome
+from elad.records import Request
 from elad.revision import replies
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from elad.records import Purpose, Reply, ReplyOutcome, RevisionOutcome
+from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome
+from elad.records import Reply
 from elad.revision import texts
 from elad.revision.case import Asking, Case, Draft, Ended, Finding
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from elad.records import Purpose
+from elad.outcomes import Purpose
 from elad.revision import replies
 from elad.revision.case import Asking, Case, Draft, Finding, lines
 
