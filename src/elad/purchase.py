@@ -40,6 +40,8 @@ class _Sent:
     most_out: int
     """Tokens of the reply that it was sent for; the budget may have borne no more."""
     worst: Charge
+    again: bool
+    """Whether the very same was sent before, and may have been billed then."""
 
 
 class Purchase:
@@ -179,7 +181,7 @@ class Purchase:
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
             self._trail.begin(key, sent, worst, repeatable=self._teacher.repeatable)
-        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst)
+        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, again=bool(earlier))
         return sent
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
@@ -199,6 +201,8 @@ class Purchase:
         match reply.outcome:
             case ReplyOutcome.LOST:
                 self._lose(sent, reply)
+            case ReplyOutcome.UNSENT if sent.again:
+                self._account.hold(sent.key, sent.worst)
             case ReplyOutcome.UNSENT:
                 self._account.settle(sent.key, Charge())
                 self._trail.close(sent.key, reply)
@@ -220,7 +224,7 @@ class Purchase:
         self._miss(reply)
 
     def _fail(self, sent: _Sent, reply: Reply) -> None:
-        if self._teacher.repeatable and self._losses[sent.key]:  # the try before may have been billed
+        if sent.again:
             reply = replace(reply, charge=replace(sent.worst, estimated=True))
         self._account.settle(sent.key, reply.charge)
         self._failed[sent.key] = sent.request, reply
