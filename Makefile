@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup models demo test check fix bench evidence clean
+.PHONY: setup models demo test check fix bench evidence audit clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,12 @@ bench: setup
 
 evidence: setup
 	$(BIN)/python benchmarks/real_run.py recorded --out runs/evidence
+
+# Known vulnerabilities of what is installed; a package that cannot be looked up is a failure.
+audit: setup
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
