@@ -1,6 +1,7 @@
 """What all tests share: where the real data lies, and a closed network (loopback stays open)."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import settings
 
 settings.register_profile("elad", deadline=None)  # a busy machine is slow, and that is no fault
 settings.load_profile("elad")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("ELAD_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
