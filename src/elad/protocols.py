@@ -113,10 +113,13 @@ class Student(Protocol):
         """Tokens that prompt and reply have together; None where that cannot be told in tokens."""
         ...
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
         """One generation for each prompt, in the prompts' order.
 
-        A prompt that does not fit the context gives an empty, unfinished generation.
+        A prompt that does not fit the context gives an empty, unfinished generation. `until` is given a prompt's
+        place and what was written for it; where it says so, an engine may leave the rest unwritten, or not ask.
         """
         ...
 

@@ -1,8 +1,10 @@
 """The transformers engine, on a tiny model of random weights: drawing, scoring, learning, keeping."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
-from elad.students.sampling import PerRowSampling
+from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
 from elad.training.rows import Row, collate, encode_example, encode_prompt
@@ -145,18 +147,24 @@ def test_scores_do_not_depend_on_the_batch(student: TransformersStudent, texts: 
 
 def test_sampling_follows_the_distribution() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    draw = PerRowSampling([7], Sampling(temperature=1.0))
-    counts = torch.zeros(4)
-    for _ in range(4000):
-        counts[int(draw(torch.empty(1, 0), logits).argmax())] += 1
-    assert (counts / 4000).tolist() == pytest.approx(logits.softmax(-1)[0].tolist(), abs=0.03)
+    luck = [Random(7)]
+    counts = Counter(draw(logits, luck, Sampling(temperature=1.0))[0] for _ in range(4000))
+    shares = [counts[token] / 4000 for token in range(4)]
+    assert shares == pytest.approx(logits.softmax(-1)[0].tolist(), abs=0.03)
 
 
 def test_nucleus_sampling_never_leaves_the_nucleus() -> None:
     logits = torch.tensor([[3.0, 2.9, 0.0, -1.0]])
-    draw = PerRowSampling([3], Sampling(temperature=1.0, top_p=0.6))
-    drawn = {int(draw(torch.empty(1, 0), logits).argmax()) for _ in range(300)}
-    assert drawn == {0, 1}
+    luck = [Random(3)]
+    assert {draw(logits, luck, Sampling(temperature=1.0, top_p=0.6))[0] for _ in range(300)} == {0, 1}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_from_logits_that_are_no_numbers_nothing_is_drawn(temperature: float) -> None:
+    logits = torch.tensor([[1.0, 2.0], [1.0, torch.nan]])
+    found = draw(logits, [Random(0), Random(0)], Sampling(temperature=temperature))
+    assert found[0] in (0, 1)
+    assert found[1] == NO_TOKEN
 
 
 @pytest.mark.parametrize("lora", [Lora(rank=4), None])

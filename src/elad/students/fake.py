@@ -87,7 +87,10 @@ class FakeStudent:
         """Probability of a right step: 1 - (1 - first skill) * exp(-distinct examples / 100)."""
         return 1 - (1 - self.settings.skill) * exp(-len(self.memory) / _RATE)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
+        """What it says, to the end: `until` is not asked."""
         return [self._generate(prompt, sampling) for prompt in prompts]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:

@@ -6,7 +6,7 @@
 import copy
 import json
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,17 +15,16 @@ from typing import Any, Literal
 import torch
 from pydantic import ConfigDict
 from safetensors import SafetensorError
-from torch import Tensor
-from torch.nn.functional import log_softmax
 from transformers import GenerationConfig
 
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
+from elad.students.decoding import Decoder
 from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
-from elad.students.sampling import PerRowSampling
+from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
 from elad.training.rows import encode_prompt, encode_text
 from elad.training.trainer import train
@@ -34,6 +33,9 @@ __all__ = ["Transformers"]
 
 MANIFEST = "elad.json"
 """In every checkpoint folder: what it was trained from, and on what."""
+
+_ASK = 4
+"""Every so many tokens a reply is looked at, whether it may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Transformers:
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     lora: Lora | None = Lora()
     batch_size: int = 32
-    """Prompts that are generated or scored at once."""
+    """Replies that are written side by side."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
@@ -93,18 +95,24 @@ class TransformersStudent:
         self.tokenizer = tokenizer
         self.id = identity
         self.adapted = adapted
-        self.context: int = getattr(model.config, "max_position_embeddings", 2048)
+        self.context = _context(model.config)
+        ends = frozenset(model.generation_config.eos_token_id)
+        self.decoder = Decoder(model=model, ends=ends, slots=settings.batch_size)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
-        """One generation for each prompt. What is drawn depends on the prompt's own seed alone."""
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
+        """One generation for each prompt. What is drawn depends on the prompt's own seed alone.
+
+        Edges: a prompt beyond the context gets an empty, unfinished generation; one whose logits are no numbers
+        gets an unfinished one.
+        """
         rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
-        out = [Generation(text="", finished=False, tokens=0)] * len(prompts)
-        for batch in _by_length(rows, self.settings.batch_size, limit=self.context - sampling.max_tokens):
-            seeds = [prompts[i].seed for i in batch]
-            new_BT = self._generate([rows[i] for i in batch], seeds, sampling)
-            for i, ids in zip(batch, new_BT.tolist(), strict=True):
-                out[i] = self._generation(ids)
-        return out
+        limit = self.context - sampling.max_tokens
+        fitting = [row if len(row) <= limit else [] for row in rows]
+        stop = None if until is None else lambda i, ids: len(ids) % _ASK == 0 and until(i, self._text(ids))
+        written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
+        return [self._generation(ids) for ids in written]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
         """Log-probability, in nats, of each token of each target right after its prompt.
@@ -114,12 +122,8 @@ class TransformersStudent:
         starts = [encode_prompt(self.tokenizer, prompt) for prompt, _ in pairs]
         targets = [encode_text(self.tokenizer, target) for _, target in pairs]
         rows = [start + target for start, target in zip(starts, targets, strict=True)]
-        out: list[tuple[float, ...]] = [()] * len(pairs)
-        for batch in _by_length(rows, self.settings.batch_size, limit=self.context):
-            scored = self._score([rows[i] for i in batch], [len(targets[i]) for i in batch])
-            for i, values in zip(batch, scored, strict=True):
-                out[i] = values
-        return out
+        fitting = [row if len(row) <= self.context else [] for row in rows]
+        return self.decoder.score(fitting, [len(target) for target in targets])
 
     def fit(
         self,
@@ -162,46 +166,12 @@ class TransformersStudent:
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
 
-    @torch.inference_mode()
-    def _generate(self, rows: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id, self.model.device)
-        sampler = [PerRowSampling(seeds, sampling)] if sampling.temperature > 0 else []
-        out_BT = self.model.generate(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            max_new_tokens=sampling.max_tokens,
-            pad_token_id=self._pad_id,
-            logits_processor=sampler,
-        )
-        return out_BT[:, ids_BT.shape[1] :]
-
     def _generation(self, ids: list[int]) -> Generation:
-        ends = self.model.generation_config.eos_token_id
-        end = next((place for place, token in enumerate(ids) if token in ends), None)
-        said = ids[:end]
-        text = self.tokenizer.decode(said, skip_special_tokens=True)
-        return Generation(text=text, finished=end is not None, tokens=len(said) + (end is not None))
+        return Generation(text=self._text(ids), finished=bool(ids) and ids[-1] in self.decoder.ends, tokens=len(ids))
 
-    @torch.inference_mode()
-    def _score(self, rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[tuple[float, ...]]:
-        ids_BT, mask_BT = _left_padded(rows, self._pad_id, self.model.device)
-        kept = max(lengths) + 1
-        logits_BKV = self.model(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
-            logits_to_keep=kept,
-            use_cache=False,
-        ).logits
-        logp_BKV = log_softmax(logits_BKV[:, :-1].float(), dim=-1)
-        logp_BK = logp_BKV.gather(-1, ids_BT[:, -(kept - 1) :, None]).squeeze(-1) if kept > 1 else None
-        for row, length in enumerate(lengths):
-            yield tuple(logp_BK[row, -length:].tolist()) if length and logp_BK is not None else ()
-
-    @property
-    def _pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return self.tokenizer.eos_token_id if pad is None else pad
+    def _text(self, ids: Sequence[int]) -> str:
+        said = [token for token in ids if token != NO_TOKEN and token not in self.decoder.ends]
+        return self.tokenizer.decode(said, skip_special_tokens=True)
 
     def _trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained."""
@@ -245,6 +215,8 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         with _peft_quietly(), _loading(adapter):
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
         weights += _weights(adapter)
+    if getattr(model, "_is_stateful", False):
+        raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
     model.generation_config = _plain_generation(model, tokenizer)
     model.eval()
     if torch.cuda.is_available():
@@ -257,6 +229,13 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         identity=identity,
         adapted=folder != model_folder(settings.model) or bool(adapter),
     )
+
+
+def _context(config: Any) -> int:
+    """Tokens that a prompt and its reply may have; within a window of attention, where the model has one."""
+    window = getattr(config, "sliding_window", None)
+    context = getattr(config, "max_position_embeddings", 2048)
+    return min(context, window) if window else context
 
 
 def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
@@ -300,17 +279,3 @@ def _peft_quietly() -> Generator[None]:
 
 def _weights(folder: Path) -> list[str]:
     return [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
-
-
-def _by_length(rows: Sequence[Sequence[int]], size: int, *, limit: int) -> Iterator[list[int]]:
-    """Positions in batches of like length, longest first; empty rows and rows over `limit` are left out."""
-    order = sorted((i for i, row in enumerate(rows) if 0 < len(row) <= limit), key=lambda i: -len(rows[i]))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(len(row) for row in rows)
-    ids = [[*[pad_id] * (longest - len(row)), *row] for row in rows]
-    mask = [[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

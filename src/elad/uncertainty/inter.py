@@ -59,7 +59,12 @@ class Inter:
         ]
         # A continuation may be as long as a draft: a shorter one would call every long chain uncertain.
         most = max(chain.sampling.max_tokens for _, chain in drafts)
-        generations = student.generate(prompts, Sampling(temperature=self.temperature, max_tokens=most))
+
+        def settled(at: int, written: str) -> bool:
+            return _settled(places[at // self.samples][0], prompts[at].prefix, written, task)
+
+        until = settled if self.nli is None else None
+        generations = student.generate(prompts, Sampling(temperature=self.temperature, max_tokens=most), until)
         others = [
             [
                 _read(problem, chain, prompts[at].prefix, generations[at], task)
@@ -106,9 +111,7 @@ def _open_end(prefix: str) -> str:
 
 
 def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, task: Task) -> _Other:
-    # An answer that the prefix names by the way is no conclusion of the continuation.
-    named = task.parse(prefix, problem).answer is not None
-    text = generation.text if named else prefix + generation.text
+    text = _said(problem, prefix, generation.text, task)
     _, parsed = concluded(text, problem, task, finished=generation.finished)
     steps = split(generation.text)
     return _Other(
@@ -116,3 +119,19 @@ def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, t
         step=steps[0].text.strip() if steps else "",
         agrees=task.same(chain.answer, parsed.answer, problem),
     )
+
+
+def _settled(problem: Problem, prefix: str, written: str, task: Task) -> bool:
+    """Whether a continuation has concluded and gone on to a next line: what more it says changes nothing."""
+    text = _said(problem, prefix, written, task)
+    own, parsed = concluded(text, problem, task, finished=False)
+    after = text[len(own) :].lstrip()
+    # A conclusion without a stop goes on into the next line: only the one after that is beyond it.
+    stopped = own.rstrip().endswith((".", "!", "?")) and "\n" in own[len(own.rstrip()) :]
+    return parsed.answer is not None and bool(after) and (stopped or "\n" in after)
+
+
+def _said(problem: Problem, prefix: str, written: str, task: Task) -> str:
+    # An answer that the prefix names by the way is no conclusion of the continuation.
+    named = task.parse(prefix, problem).answer is not None
+    return written if named else prefix + written

@@ -84,7 +84,7 @@ def _normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Be
 
 def _draw(probes: Sequence[Probe], student: Student, task: Task, sampling: Sampling, samples: int) -> list[Belief]:
     prompts = [probe.prompt(task, sample) for probe in probes for sample in range(samples)]
-    generations = student.generate(prompts, sampling)
+    generations = student.generate(prompts, sampling, until=lambda _, text: "\n" in text.strip())
     beliefs: list[Belief] = []
     for place, probe in enumerate(probes):
         answers = Counter(
