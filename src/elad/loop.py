@@ -21,16 +21,20 @@ from elad.world import OutOfTime, World
 
 
 def run(
-    experiment: Experiment, folder: str | Path, progress: Progress | None = None, recalled: Ledger | None = None
+    experiment: Experiment,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+    recalled: Ledger | None = None,
 ) -> list[Round]:
     """All rounds of the experiment; round 0 is the student before anything was bought.
 
-    The ledger and the students are kept in `folder`. Reaching a cap of the budget, or the end of
+    The ledger and the students are kept in `folder`, `runs/NAME` by default. Reaching a cap of the budget, or the end of
     the pool, is a normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled`
     ledger holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     rounds: list[Round] = []
-    with World.open(experiment, Path(folder), progress, recalled) as world, suppress(OutOfTime):
+    home = Path(folder or Path("runs") / experiment.name)
+    with World.open(experiment, home, progress, recalled) as world, suppress(OutOfTime):
         rounds.append(baseline(world))
         for number in range(1, experiment.rounds.count + 1):
             count = allowance(world, number)

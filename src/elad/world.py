@@ -24,7 +24,7 @@ from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
 from elad.records import Problem, digest, to_json
-from elad.tasks.reading import read, refuse_overlap, refuse_unreadable
+from elad.tasks.reading import read, refuse_overlap, refuse_taken_ids, refuse_unreadable
 
 T = TypeVar("T")
 
@@ -241,12 +241,12 @@ def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], lis
 
 
 def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> list[Problem]:
-    ready = [item for item in given if isinstance(item, Problem)]
+    problems = [item for item in given if isinstance(item, Problem)]
     sources = [item for item in given if isinstance(item, str)]
-    if not sources:
-        return ready[:limit]
-    columns = experiment.data.columns
-    return ready + read(sources, columns=columns, limit=limit, base=experiment.base)
+    if sources:
+        problems += read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
+    refuse_taken_ids(problems)
+    return problems[:limit]
 
 
 def _claim(

@@ -54,7 +54,7 @@ def test_scores_are_those_of_each_row_alone(model: Any, rows: list[list[int]], s
     targets = [data.draw(st.integers(0, len(row))) for row in rows]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
-        found = Decoder(model=model, ends=ENDS, slots=2).score(rows, targets)
+        found = Decoder(model=model, ends=ENDS, context=128, slots=2).score(rows, targets)
     for row, target, values in zip(rows, targets, found, strict=True):
         plain = alone(model, row)
         wanted = [] if target == len(row) else range(len(row) - target, len(row))
@@ -69,9 +69,9 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
     sampling = Sampling(temperature=temperature, max_tokens=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
-        together = Decoder(model=model, ends=ENDS, slots=slots).generate(rows, range(len(rows)), sampling)
+        together = Decoder(model=model, ends=ENDS, context=128, slots=slots).generate(rows, range(len(rows)), sampling)
     for place, row in enumerate(rows):
-        assert together[place] == Decoder(model=model, ends=ENDS, slots=1).generate([row], [place], sampling)[0]
+        assert together[place] == Decoder(model=model, ends=ENDS, context=128, slots=1).generate([row], [place], sampling)[0]
         assert together[place] == naive(model, row, place, sampling)
 
 
@@ -87,17 +87,17 @@ def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list
 def test_an_ending_token_is_the_last_one_and_until_is_obeyed(model: Any) -> None:
     sampling = Sampling(temperature=1.0, max_tokens=40)
     rows = [[1, 2], [3], [1, 2, 3]] * 3
-    whole = Decoder(model=model, ends=ENDS, slots=4).generate(rows, range(9), sampling)
+    whole = Decoder(model=model, ends=ENDS, context=128, slots=4).generate(rows, range(9), sampling)
     assert any(row[-1] == 0 for row in whole)
     assert all(0 not in row[:-1] for row in whole)
-    cut = Decoder(model=model, ends=ENDS, slots=4).generate(
+    cut = Decoder(model=model, ends=ENDS, context=128, slots=4).generate(
         rows, range(9), sampling, lambda i, ids: i % 2 == 0 and len(ids) == 2
     )
     assert cut == [row[:2] if i % 2 == 0 else row for i, row in enumerate(whole)]
 
 
 def test_empty_rows_get_nothing(model: Any) -> None:
-    decoder = Decoder(model=model, ends=ENDS, slots=4)
+    decoder = Decoder(model=model, ends=ENDS, context=128, slots=4)
     assert decoder.generate([], [], Sampling()) == []
     assert decoder.generate([[], [1]], [0, 1], Sampling(max_tokens=1))[0] == []
     assert decoder.score([[], [1]], [0, 1]) == [(), ()]
@@ -106,7 +106,7 @@ def test_empty_rows_get_nothing(model: Any) -> None:
 def test_a_model_that_gives_no_numbers_writes_nothing(model: Any) -> None:
     broken = deepcopy(model)
     torch.nn.init.constant_(broken.get_input_embeddings().weight, torch.nan)
-    decoder = Decoder(model=broken, ends=ENDS, slots=2)
+    decoder = Decoder(model=broken, ends=ENDS, context=128, slots=2)
     assert decoder.generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[decoding.NO_TOKEN]] * 3
 
 

@@ -200,6 +200,18 @@ def test_pool_and_held_out_may_not_share_a_question(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
+def test_two_problems_of_one_id_are_refused_wherever_they_come_from(tmp_path: Path) -> None:
+    twice = (*problems(5, 1, "p"), replace(problems(1, 7, "p")[0], id=problems(5, 1, "p")[2].id))
+    with pytest.raises(DataError, match=f"id '{twice[2].id}'"):
+        run(experiment(data=Data(pool=twice, heldout=problems(3, 5, "h"))), tmp_path)
+
+
+def test_a_run_without_a_folder_lies_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(experiment("rounds.count=1", "name=mine"))
+    assert (tmp_path / "runs" / "mine" / "ledger.sqlite").exists()
+
+
 def test_held_out_questions_need_answers(tmp_path: Path) -> None:
     blank = tuple(replace(problem, answer=None) for problem in problems(3, 5, "h"))
     with pytest.raises(DataError, match="no answer"):

@@ -21,7 +21,7 @@ from revision_kit import Cut, Script, candidate, one, queue, shown, whole
 
 from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome
 from elad.records import Revision as RevisionRecord
-from elad.records import Sampling, from_json, to_json
+from elad.records import Candidate, Sampling, from_json, to_json
 from elad.revision import prompts
 from elad.revision.first_error import FirstError
 from elad.tasks.chains import make_chain
@@ -80,6 +80,25 @@ def test_compare_needs_a_solution() -> None:
     script = by_purpose(solve=ReplyOutcome.EMPTY)
     revision = script.run(FirstError(judge="compare"), candidate(CHAIN))
     assert (revision.outcome, len(script.asked)) == (RevisionOutcome.UNREADABLE, 1)
+
+
+def ungraded(chain: str) -> Candidate:
+    given = candidate(chain)
+    return replace(given, problem=replace(given.problem, answer=None))
+
+
+def test_compare_without_a_gold_answer_goes_by_the_teachers_own() -> None:
+    script = by_purpose(solve="Own way.\nThe answer is 10.", compare=whole(None))
+    revision = script.run(FirstError(judge="compare"), ungraded(CHAIN))
+    assert (revision.outcome, revision.after) == (RevisionOutcome.UNSURE, None)
+    agreed = by_purpose(solve="Own way.\nThe answer is 14.", compare=whole(None))
+    assert agreed.run(FirstError(judge="compare"), ungraded(CHAIN)).outcome is RevisionOutcome.ACCEPTED
+
+
+def test_compare_without_a_gold_answer_takes_no_repair_that_ends_elsewhere() -> None:
+    given = {"solve": "Own way.\nThe answer is 14.", "compare": whole(1, "12 - 2 = 10."), "continue": REST}
+    script = by_purpose(**given)
+    assert script.run(FirstError(judge="compare"), ungraded(CHAIN)).outcome is RevisionOutcome.WRONG_END
 
 
 def test_stepwise_accepts_a_chain_whose_steps_are_all_right() -> None:

@@ -124,6 +124,19 @@ def test_a_prompt_beyond_the_context_is_an_empty_unfinished_generation(student: 
     assert short.tokens > 0
 
 
+def test_a_prefix_is_part_of_the_reply_that_must_fit_and_the_rest_is_written(student: TransformersStudent) -> None:
+    def tokens(one: Prompt) -> int:
+        return len(encode_prompt(student.tokenizer, one))
+
+    asked = next("?" * n for n in range(300) if tokens(prompt("?" * n)) == student.context - SAMPLING.max_tokens)
+    bare, going_on = prompt(asked), prompt(asked, prefix="?" * 8)
+    length = tokens(going_on)
+    assert student.context - 12 < length < student.context
+    first, second = student.generate([bare, going_on], SAMPLING)
+    assert first.tokens > 0
+    assert 0 < second.tokens <= student.context - length
+
+
 def test_scores_are_the_log_probabilities_of_a_plain_forward_pass(student: TransformersStudent) -> None:
     pairs = [(prompt("1 + 1?"), " 2."), (prompt("a much longer question, 5 + 5?"), "10"), (prompt("x"), "")]
     for (one, target), scores in zip(pairs, student.score(pairs), strict=True):

@@ -200,6 +200,15 @@ def test_a_refusal_is_the_limiters_business_and_no_attempt(serve: Callable[..., 
     assert (reply.outcome, reply.charge.calls, len(endpoint.asked)) == (ReplyOutcome.OK, 1, 7)
 
 
+@pytest.mark.parametrize(("changes", "repeatable"), [({}, True), ({"price": PRICE}, False)])
+def test_asking_a_model_of_ones_own_again_costs_nothing(changes: dict[str, Any], repeatable: bool) -> None:
+    opened = OpenAI(base_url="http://127.0.0.1:9/v1", model="m", **changes).open()
+    try:
+        assert opened.repeatable is repeatable
+    finally:
+        opened.close()
+
+
 def test_a_repeated_request_carries_the_same_key_where_the_endpoint_knows_it(
     serve: Callable[..., ChatServer],
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from elad.errors import RefusedError
@@ -32,7 +33,7 @@ def find_steps(  # noqa: PLR0913
     *,
     limit: int | None,
     seed: int,
-    folder: Path,
+    folder: Path | None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Reads, judges and measures; the figures of `measured` with who judged what.
@@ -40,7 +41,8 @@ def find_steps(  # noqa: PLR0913
     `uses_gold` tells whether judge or teacher was given the gold answer: such figures do not compare
     with those of a judge that has to do without.
 
-    `teacher` is what a configuration says of one. A stopped run goes on from the replies in `folder`.
+    `teacher` is what a configuration says of one. A stopped run goes on from the replies in `folder`; without
+    a folder nothing is kept, so that a free teacher answers by its rules of today.
     """
     task = build("elad.tasks", "numeric", "task")
     judging: Judge = build("elad.revision.judges", judge, "--judge")
@@ -52,7 +54,11 @@ def find_steps(  # noqa: PLR0913
         lacking = judging.needs - opened.serves
         if lacking:
             raise RefusedError(f"--judge {judge}: needs a teacher that can {', '.join(sorted(lacking))}")
-        with Ledger(folder, write=True) as ledger, progress.stage(0, "judge", len(rows)) as advance:
+        with (
+            TemporaryDirectory() as scratch,
+            Ledger(folder or Path(scratch), write=True) as ledger,
+            progress.stage(0, "judge", len(rows)) as advance,
+        ):
             found = judge_all(rows, judging, opened, task, ledger, advance)
     finally:
         opened.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 from elad.errors import DataError
 from elad.protocols import Task
-from elad.records import Candidate, Chain, Problem, Sampling, Step
+from elad.records import Candidate, Chain, Problem, Sampling, Step, digest
 from elad.steps import is_conclusion
 from elad.tasks.sources import rows as rows_of
 
@@ -56,7 +56,9 @@ def _problem(row: dict[str, Any], where: str, references: Mapping[str, Problem])
     known = references.get(row["question"].strip())
     answer = row.get("answer") or (known.answer if known else None)
     rationale = row.get("reference_solution") or (known.rationale if known else None)
-    return Problem(id=row["id"], question=row["question"], answer=answer, rationale=rationale)
+    # What a judge is given belongs to what its reply is kept under: a row with a reference is another problem.
+    name = f"{row['id']}-{digest([answer, rationale])[:8]}"
+    return Problem(id=name, question=row["question"], answer=answer, rationale=rationale)
 
 
 def _candidate(row: dict[str, Any], problem: Problem, task: Task) -> Candidate:

@@ -25,7 +25,6 @@ Asking: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], T]
 
 _MOST_REASON = 500
 _MOST_SHOWN = 2_000
-_MOST_STEPS = 12
 _ENDS = {
     ReplyOutcome.BUDGET: RevisionOutcome.BUDGET,
     ReplyOutcome.FAILED: RevisionOutcome.FAILED,
@@ -175,15 +174,16 @@ class Case:
         prompt = Prompt(messages=self.task.messages(problem), prefix=before, seed=turn)
         (said,) = yield (prompt,)
         assert isinstance(said, Generation)
+        text = before + said.text
         return make_chain(
-            before + said.text,
+            text,
             problem,
             self.task,
             finished=said.finished,
             sampling=old.sampling,
             seed=turn,
             tokens=said.tokens,
-            most_steps=_MOST_STEPS,
+            most_steps=max(1, len(text)),  # none is merged: where the repair lies must stay
         )
 
     def at_target(self, answer: str | None) -> bool:

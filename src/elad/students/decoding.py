@@ -37,6 +37,8 @@ class Decoder:
     """Tokens that end a reply."""
     slots: int
     """Rows that decode side by side."""
+    context: int
+    """Tokens that a row and what is written after it may have."""
 
     @torch.inference_mode()
     def score(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> list[tuple[float, ...]]:
@@ -62,7 +64,8 @@ class Decoder:
         sampling: Sampling,
         until: Callable[[int, Sequence[int]], bool] | None = None,
     ) -> list[list[int]]:
-        """What the model writes after each row: up to `sampling.max_tokens` tokens, the ending one included.
+        """What the model writes after each row: up to `sampling.max_tokens` tokens, the ending one included,
+        and fewer where the context ends.
 
         Row i draws from `seeds[i]` alone. `until(i, tokens)`, asked after each token, ends row i where it says so.
         An empty row gets nothing. A row whose logits are no numbers ends with `NO_TOKEN`.
@@ -71,7 +74,8 @@ class Decoder:
 
         def done(line: Line) -> bool:
             new = out[line.row]
-            ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= sampling.max_tokens
+            most = min(sampling.max_tokens, self.context - len(rows[line.row]))
+            ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= most
             return ended or (until is not None and until(line.row, new))
 
         room = max(map(len, rows), default=0) + sampling.max_tokens

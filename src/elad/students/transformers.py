@@ -26,7 +26,7 @@ from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
-from elad.training.rows import encode_prompt, encode_text
+from elad.training.rows import encode_messages, encode_prompt, encode_text
 from elad.training.trainer import train
 
 __all__ = ["Transformers"]
@@ -97,19 +97,17 @@ class TransformersStudent:
         self.adapted = adapted
         self.context = _context(model.config)
         ends = frozenset(model.generation_config.eos_token_id)
-        self.decoder = Decoder(model=model, ends=ends, slots=settings.batch_size)
+        self.decoder = Decoder(model=model, ends=ends, slots=settings.batch_size, context=self.context)
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
     ) -> list[Generation]:
         """One generation for each prompt. What is drawn depends on the prompt's own seed alone.
 
-        Edges: a prompt beyond the context gets an empty, unfinished generation; one whose logits are no numbers
-        gets an unfinished one.
+        Edges: a prompt that leaves no room for a whole reply, its prefix counted as a part of that, gets an empty,
+        unfinished generation; one whose logits are no numbers gets an unfinished one.
         """
-        rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
-        limit = self.context - sampling.max_tokens
-        fitting = [row if len(row) <= limit else [] for row in rows]
+        fitting = [self._fitting(prompt, sampling.max_tokens) for prompt in prompts]
         stop = None if until is None else lambda i, ids: len(ids) % _ASK == 0 and until(i, self._text(ids))
         written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
         return [self._generation(ids) for ids in written]
@@ -165,6 +163,12 @@ class TransformersStudent:
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
+
+    def _fitting(self, prompt: Prompt, most: int) -> list[int]:
+        asked = encode_messages(self.tokenizer, prompt.messages)
+        said = encode_text(self.tokenizer, prompt.prefix)
+        fits = len(asked) + most <= self.context and len(asked) + len(said) < self.context
+        return asked + said if fits else []
 
     def _generation(self, ids: list[int]) -> Generation:
         return Generation(text=self._text(ids), finished=bool(ids) and ids[-1] in self.decoder.ends, tokens=len(ids))

@@ -44,6 +44,18 @@ def _unique(sources: Sequence[str], columns: Mapping[str, str], base: Path) -> I
                 raise DataError(f"{where}: id {problem.id!r} is taken by {seen[problem.id]}; ids must differ")
 
 
+def refuse_taken_ids(problems: Sequence[Problem]) -> None:
+    """Refuses problems of one id, wherever they come from: all that is kept of a problem is kept by its id.
+
+    Raises: DataError that names the id.
+    """
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise DataError(f"id {problem.id!r} is that of two problems; ids must differ")
+        seen.add(problem.id)
+
+
 def refuse_overlap(pool: Sequence[Problem], heldout: Sequence[Problem]) -> None:
     """Refuses held-out questions that are in the pool too: they would be trained on.
 

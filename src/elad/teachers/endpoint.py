@@ -69,6 +69,8 @@ class Link:
     attempts: int
     idempotent: bool
     cached: bool
+    free: bool = False
+    """Whether it costs nothing, however often it is asked."""
     counter: TokenCounter | None = None
     """Counts the tokens of replies that tell none."""
     batch: bool = False
@@ -116,7 +118,7 @@ class Endpoint:
 
     @property
     def repeatable(self) -> bool:
-        return self.link.idempotent
+        return self.link.idempotent or self.link.free
 
     @property
     def scope(self) -> str | None:

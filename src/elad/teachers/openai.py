@@ -80,6 +80,7 @@ class OpenAI:
             timeout_seconds=self.timeout_seconds,
             attempts=self.attempts,
             idempotent=self.idempotent,
+            free=self.price is None and _is_local(self.base_url),
             cached=not _is_local(self.base_url) if self.cache is None else self.cache,
             counter=TokenCounter(self.tokenizer) if self.tokenizer else None,
             conceded=conceded(self.base_url, self.model),
