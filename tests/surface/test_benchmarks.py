@@ -8,7 +8,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-RUNNERS = {"real_run"}
+RUNNERS = {"bare", "real_run"}
 """Scripts that run experiments, and measure nothing against anything."""
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
 

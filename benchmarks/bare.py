@@ -1,0 +1,129 @@
+"""What the benchmarks of the student compare with: the same work by `transformers` alone, as one would write it."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elad.experiment import Experiment
+from elad.methods.elad import experiment
+from elad.protocols import Generation, Prompt
+from elad.records import Chain, Problem, Sampling
+from elad.stages.drafting import chains
+from elad.stages.learning import learn
+from elad.students.transformers import TransformersStudent
+from elad.tasks.reading import read
+from elad.training.rows import encode_prompt, encode_text
+from elad.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A student that drafts and is scored by plain calls: batches of like length, padded on the left."""
+
+    student: TransformersStudent
+    size: int = 32
+
+    @torch.inference_mode()
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
+        """`model.generate`; nothing ends a row but the model."""
+        tokenizer, model = self.student.tokenizer, self.student.model
+        rows = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+        warm = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0} if sampling.temperature else {}
+        out: dict[int, Generation] = {}
+        for batch in self._batches(rows):
+            ids_BT, mask_BT = self._padded([rows[i] for i in batch])
+            made_BT = model.generate(
+                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=sampling.max_tokens, pad_token_id=0, **warm
+            )[:, ids_BT.shape[1] :]
+            for i, ids in zip(batch, made_BT.tolist(), strict=True):
+                end = next((at for at, token in enumerate(ids) if token in self.student.decoder.ends), None)
+                text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+                tokens = len(ids) if end is None else end + 1
+                out[i] = Generation(text=text, finished=end is not None, tokens=tokens)
+        return [out[i] for i in range(len(prompts))]
+
+    @torch.inference_mode()
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """A forward pass over prompt and target, the head on the target alone."""
+        targets = [encode_text(self.student.tokenizer, target) for _, target in pairs]
+        starts = [encode_prompt(self.student.tokenizer, prompt) for prompt, _ in pairs]
+        rows = [start + target for start, target in zip(starts, targets, strict=True)]
+        out: dict[int, tuple[float, ...]] = {}
+        for batch in self._batches(rows):
+            ids_BT, mask_BT = self._padded([rows[i] for i in batch])
+            kept = max(len(targets[i]) for i in batch)
+            logits_BKV = self.student.model(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
+                logits_to_keep=kept + 1,
+                use_cache=False,
+            ).logits
+            logp_BKV = logits_BKV[:, :-1].float().log_softmax(-1)
+            logp_BK = logp_BKV.gather(-1, ids_BT[:, -kept:, None])[..., 0]
+            out |= {i: tuple(logp_BK[at, -len(targets[i]) :].tolist()) for at, i in enumerate(batch)}
+        return [out[i] for i in range(len(pairs))]
+
+    def _batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+        return [order[start : start + self.size] for start in range(0, len(order), self.size)]
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        longest = max(map(len, rows))
+        ids = [[*[0] * (longest - len(row)), *row] for row in rows]
+        mask = [[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows]
+        return torch.tensor(ids), torch.tensor(mask)
+
+
+def warmed(batch: int = 32) -> tuple[TransformersStudent, Experiment]:
+    """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment."""
+    given = experiment().but([f"student.batch_size={batch}"])
+    with tempfile.TemporaryDirectory() as folder, World.open(given, Path(folder), None, None) as world:
+        student = learn(world, 0)
+    assert isinstance(student, TransformersStudent)
+    return student, given
+
+
+def drafted(student: Any, given: Experiment, source: Sequence[str], count: int) -> list[tuple[Problem, Chain]]:
+    """Questions of the files, and the student's chains for them."""
+    problems = read(list(source), columns={}, limit=count, base=given.base)
+    return list(zip(problems, chains(given, student, problems), strict=True))
+
+
+def turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side, turn about, after one turn that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(repeats + 1):
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side()
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    for name, values in seconds.items():
+        print(f"{name}: {statistics.median(values):.2f} s of {[round(value, 2) for value in values]}")
+    return seconds
+
+
+def ratios(seconds: dict[str, list[float]], above: str, below: str) -> list[float]:
+    """How many times as long `above` took as `below`, turn by turn."""
+    return [one / other for one, other in zip(seconds[above], seconds[below], strict=True)]
+
+
+def longer(given: Experiment, tokens: int) -> Experiment:
+    """The experiment with another bound on drafts."""
+    return given.but([f"drafting.max_tokens={tokens}"])
+
+
+def without_end(student: TransformersStudent) -> None:
+    """Lets no reply end before its bound."""
+    student.model.generation_config.eos_token_id = None
+    student.decoder = replace(student.decoder, ends=frozenset())

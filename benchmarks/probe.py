@@ -1,0 +1,53 @@
+"""Intra scores (the conclusion after each step) against the same probes by bare transformers, in one run.
+
+    python benchmarks/probe.py [--questions 64] [--batch 32] [--repeats 3]
+    python benchmarks/probe.py --task choice --data ../shared/data/strategyqa/test.jsonl.gz --tokens 80
+
+Both sides score the same chains of the demo's student after its warm-up. The last line is JSON; `ratio` is bare
+seconds over elad's, `of_drafting` the share of elad's seconds in those of drafting the chains.
+"""
+
+import argparse
+import json
+import statistics
+
+from bare import Bare, drafted, longer, ratios, turns, warmed
+
+from elad.uncertainty.elad import Elad
+
+TARGET = 5.0
+OF_DRAFTING = {"numeric": 0.35, "choice": 0.15}
+
+
+def main() -> None:
+    """Prints the times and their ratios."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--task", choices=OF_DRAFTING, default="numeric")
+    parser.add_argument("--data", action="append")
+    args = parser.parse_args()
+    student, given = warmed(args.batch)
+    given = longer(given, args.tokens).but(task={"kind": args.task})
+    source = args.data or ["pool.jsonl"]
+    chains = drafted(student, given, source, args.questions)
+    bare, measure = Bare(student, args.batch), Elad(weight=1.0, probe_tokens=8)
+    seconds = turns(
+        {
+            "draft": lambda: drafted(student, given, source, args.questions),
+            "elad": lambda: measure(chains, student, given.task, 0),
+            "bare": lambda: measure(chains, bare, given.task, 0),
+        },
+        args.repeats,
+    )
+    found, share = ratios(seconds, "bare", "elad"), statistics.median(ratios(seconds, "elad", "draft"))
+    ratio, most = statistics.median(found), OF_DRAFTING[args.task]
+    told = {"name": "probe", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET and share <= most}
+    told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
+    print(json.dumps(told | {"task": args.task, "of_drafting": round(share, 3), "of_drafting_target": most}))
+
+
+if __name__ == "__main__":
+    main()

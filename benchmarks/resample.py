@@ -1,0 +1,55 @@
+"""Inter scores (M continuations from before each step) against bare `transformers.generate`, in one run.
+
+    python benchmarks/resample.py [--questions 32] [--samples 5] [--batch 32] [--repeats 3]
+
+Both sides score the same chains of the demo's student after its warm-up; elad ends a continuation once it has
+concluded and gone on. The last line is JSON; `ratio` is bare seconds over elad's, `agreement` the mean over both
+of the share of continuations that end in the chain's answer, which must be alike.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+
+from bare import Bare, drafted, longer, ratios, turns, warmed
+
+from elad.records import StepScores
+from elad.uncertainty.elad import Elad
+
+TARGET = 3.0
+
+
+def main() -> None:
+    """Prints the times, their ratio and what the scores are."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--questions", type=int, default=32)
+    parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    student, given = warmed(args.batch)
+    given = longer(given, args.tokens)
+    chains = drafted(student, given, ["pool.jsonl"], args.questions)
+    measure, scores = Elad(weight=0.0, samples=args.samples), dict[str, list[StepScores]]()
+    sides = {"elad": student, "bare": Bare(student, args.batch)}
+
+    def side(name: str) -> None:
+        scores[name] = measure(chains, sides[name], given.task, 0)  # type: ignore[arg-type]
+
+    seconds = turns({name: lambda name=name: side(name) for name in sides}, args.repeats)
+    found = ratios(seconds, "bare", "elad")
+    ratio = statistics.median(found)
+    told = {"name": "resample", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET}
+    told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
+    print(json.dumps(told | {"agreement": {name: agreement(found) for name, found in scores.items()}}))
+
+
+def agreement(scores: Sequence[StepScores]) -> float:
+    """The mean share of continuations that agree with the chain."""
+    return round(1 - statistics.fmean(value for one in scores for value in one.parts["inter"]), 3)
+
+
+if __name__ == "__main__":
+    main()
