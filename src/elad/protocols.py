@@ -18,6 +18,7 @@ from elad.outcomes import ParseOutcome, Purpose
 from elad.records import (
     Candidate,
     Chain,
+    Charge,
     Example,
     Grade,
     Message,
@@ -192,8 +193,8 @@ class Teacher(Protocol):
         """Within what its replies may be reused by other runs; None where they may not."""
         ...
 
-    def worst_case(self, request: Request) -> "tuple[int, int, float]":
-        """Upper bounds of one call: tokens in, tokens out, money."""
+    def worst_case(self, request: Request) -> Charge:
+        """The most that one call can be charged with, its seconds left out."""
         ...
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:

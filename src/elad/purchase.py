@@ -186,13 +186,13 @@ class Purchase:
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
         """The request at the most that the budget bears of it, its reservation, and why it has none."""
-        worst = self._worst(request)
+        worst = self._teacher.worst_case(request)
         refused = self._account.admit(key, worst)
         short = self._account.short_reply() if refused and shorten else None
         if short is None or short >= request.sampling.max_tokens:
             return request, worst, refused
         request = replace(request, sampling=replace(request.sampling, max_tokens=short))
-        worst = self._worst(request)
+        worst = self._teacher.worst_case(request)
         return request, worst, self._account.admit(key, worst)
 
     def _receive(self, reply: Reply, tell: Tell) -> None:
@@ -270,10 +270,6 @@ class Purchase:
         failed, self._failed = self._failed, {}
         for key, (request, reply) in failed.items():
             tell(request, self._trail.end(key, request, reply))
-
-    def _worst(self, request: Request) -> Charge:
-        tokens_in, tokens_out, money = self._teacher.worst_case(request)
-        return Charge(calls=1, tokens_in=tokens_in, tokens_out=tokens_out, money=money)
 
     def _no_reply(self, request: Request, outcome: ReplyOutcome, reason: str) -> Reply:
         return Reply(

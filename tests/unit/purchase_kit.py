@@ -51,8 +51,9 @@ class Scripted:
         self._length = length
         self._window = window
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
-        return ASKED_IN, request.sampling.max_tokens, (ASKED_IN + request.sampling.max_tokens) / 1000
+    def worst_case(self, request: Request) -> Charge:
+        most = request.sampling.max_tokens
+        return Charge(calls=1, tokens_in=ASKED_IN, tokens_out=most, money=(ASKED_IN + most) / 1000)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         source, flying = iter(requests), list[Request]()

@@ -175,8 +175,8 @@ def test_what_was_not_sent_when_the_user_stopped_is_sent_later(tmp_path: Path) -
 
 def test_usage_above_the_reservation_is_told_once(tmp_path: Path) -> None:
     class Greedy(Scripted):
-        def worst_case(self, request: Request) -> tuple[int, int, float]:
-            return 2, request.sampling.max_tokens, 0.0
+        def worst_case(self, request: Request) -> Charge:
+            return Charge(calls=1, tokens_in=2, tokens_out=request.sampling.max_tokens)
 
     said: list[str] = []
     buy(tmp_path, Greedy(), 5, note=said.append)

@@ -38,7 +38,7 @@ def test_every_request_gets_its_own_reply_at_the_batch_price() -> None:
             reply = replies[request(n).key]
             asked = [{"role": "user", "content": f"How much is {n} + {n}?"}]
             assert (reply.outcome, reply.text, reply.teacher) == (ReplyOutcome.OK, digest_answer(asked), "openai:m")
-            assert reply.charge.money <= teacher.worst_case(request(n))[2]
+            assert reply.charge.money <= teacher.worst_case(request(n)).money
             assert reply.charge.price_version == PRICE.version_of(batch=True) != PRICE.version
         assert sum(reply.charge.money for reply in replies.values()) == pytest.approx(server.books.money)
         assert sum(reply.charge.calls for reply in replies.values()) == server.books.billed == 20
@@ -50,8 +50,9 @@ def test_every_request_gets_its_own_reply_at_the_batch_price() -> None:
 
 def test_the_teacher_is_the_live_one_but_for_the_price() -> None:
     with ChaosTeacher() as server, opened(server, cached=True) as (teacher, _):
-        live_in, live_out, money = teacher.worst_case(request(0))
-        assert money == pytest.approx(PRICE.money(tokens_in=live_in, tokens_out=live_out) / 2)
+        worst = teacher.worst_case(request(0))
+        live = PRICE.money(tokens_in=worst.tokens_in, tokens_out=worst.tokens_out)
+        assert worst.money == pytest.approx(live / 2)
         assert teacher.scope == f"openai:m at {server.base_url}"
         assert (teacher.repeatable, teacher.priced) == (True, True)
 
@@ -168,7 +169,7 @@ def test_the_cap_holds_and_the_books_add_up(tmp_path: Path, share: float) -> Non
     plans = [BatchPlan(failing={1: 500}, missing=[2]), BatchPlan(expires_after=2)]
     with ChaosTeacher(batches=plans) as server, opened(server) as (teacher, _):
         told = buy(tmp_path / "run", teacher, 60, Budget(money=cap))
-        assert cap - teacher.worst_case(request(59))[2] <= spent(tmp_path / "run") <= cap
+        assert cap - teacher.worst_case(request(59)).money <= spent(tmp_path / "run") <= cap
         assert spent(tmp_path / "run") == pytest.approx(server.books.money)
     assert len(told) == 60
     assert {reply.reason for reply in told.values() if reply.outcome is ReplyOutcome.BUDGET} != set()

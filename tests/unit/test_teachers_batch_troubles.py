@@ -108,7 +108,7 @@ def test_what_is_under_way_counts_against_the_cap_of_the_next_session(tmp_path: 
         with opened(server, before=raising_at_step(POLL)) as (teacher, _), pytest.raises(Killed):
             buy(tmp_path, teacher, 4)
         with opened(server) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
-            worst = sum(teacher.worst_case(request(n))[2] for n in range(4))
+            worst = sum(teacher.worst_case(request(n)).money for n in range(4))
             account = Account(Budget(money=worst), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
             assert settle_earlier(ledger, account, teacher, 0) == 4
             told: list[tuple[Request, Reply]] = []

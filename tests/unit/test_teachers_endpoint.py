@@ -16,8 +16,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ChatServer]
 def test_worst_case_bounds_bytes_and_prices_them(serve: Callable[..., ChatServer]) -> None:
     with opened(serve(completion()), price=PRICE) as teacher:
         plain = request("é" * 10, sampling=Sampling(max_tokens=7))
-        assert teacher.worst_case(plain) == (36, 7, pytest.approx((36 * 1.0 + 7 * 2.0) / 1e6))
-        assert teacher.worst_case(request("é" * 10, schema=SCHEMA))[0] > 36
+        worst = teacher.worst_case(plain)
+        assert (worst.calls, worst.tokens_in, worst.tokens_out) == (1, 36, 7)
+        assert worst.money == pytest.approx((36 * 1.0 + 7 * 2.0) / 1e6)
+        assert (worst.currency, worst.price_version) == (PRICE.currency, PRICE.version)
+        assert teacher.worst_case(request("é" * 10, schema=SCHEMA)).tokens_in > 36
 
 
 @pytest.mark.parametrize("batch", [False, True])
@@ -28,12 +31,12 @@ def test_worst_case_bears_any_share_of_cached_tokens(
     price = Price(input=1.0, cached_input=cached, output=2.0, batch_discount=0.5)
     with opened(serve(completion()), price=price) as teacher:
         teacher.link = replace(teacher.link, batch=batch)
-        tokens_in, tokens_out, money = teacher.worst_case(request())
+        worst = teacher.worst_case(request())
         most = teacher.most(request())
-    tokens = {"tokens_in": tokens_in, "tokens_out": tokens_out, "batch": batch}
-    dues = [price.money(tokens_cached=part, **tokens) for part in range(tokens_in + 1)]
-    assert money == pytest.approx(max(dues))
-    assert money == price.money(tokens_cached=most.tokens_cached, **tokens)
+    tokens = {"tokens_in": worst.tokens_in, "tokens_out": worst.tokens_out, "batch": batch}
+    dues = [price.money(tokens_cached=part, **tokens) for part in range(worst.tokens_in + 1)]
+    assert worst.money == pytest.approx(max(dues))
+    assert worst.money == price.money(tokens_cached=most.tokens_cached, **tokens)
 
 
 @pytest.mark.parametrize(

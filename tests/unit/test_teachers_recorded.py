@@ -30,8 +30,8 @@ def ask(purpose: Purpose = Purpose.SOLVE, seed: int = 0, known: object = KNOWN, 
     request = Request(problem=problem(known), purpose=purpose, messages=(), seed=seed)
     teacher = Recorded(**settings).open()
     (reply,) = teacher.ask([request])
-    tokens_in, tokens_out, money = teacher.worst_case(request)
-    assert (tokens_in, tokens_out, money) == (0, reply.charge.tokens_out, 0.0)
+    worst = teacher.worst_case(request)
+    assert (worst.tokens_in, worst.tokens_out, worst.money) == (0, reply.charge.tokens_out, 0.0)
     return reply
 
 

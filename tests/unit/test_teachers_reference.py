@@ -95,6 +95,6 @@ def test_it_has_an_answer_to_anything(purpose: Purpose, steps: list[str]) -> Non
 def test_it_is_free() -> None:
     teacher = Reference().open()
     request = Request(problem=BAGS, purpose=Purpose.SOLVE, messages=())
-    assert teacher.worst_case(request) == (0, 0, 0.0)
+    assert teacher.worst_case(request) == Charge(calls=1)
     assert (teacher.serves, teacher.id) == (frozenset(Purpose) - {Purpose.ROLLOUT}, "reference")
     teacher.close()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -32,15 +32,8 @@ class Looked:
 def bound(endpoint: Endpoint) -> Charge:
     """The most that looking can take: every probe twice, every byte a token, every reply as long as it may be."""
     asks = [ask for probe in PROBES for ask in probe.asks]
-    worst = [endpoint.worst_case(ask) for ask in asks]
-    price = endpoint.link.price
-    return Charge(
-        calls=ATTEMPTS * len(asks) + len(Concession),  # what is conceded is asked once more
-        tokens_in=ATTEMPTS * sum(tokens for tokens, _, _ in worst),
-        tokens_out=ATTEMPTS * sum(tokens for _, tokens, _ in worst),
-        money=ATTEMPTS * sum(money for _, _, money in worst),
-        currency=price.currency if price else None,
-    )
+    worst = sum((endpoint.worst_case(ask) for ask in ATTEMPTS * asks), Charge())
+    return replace(worst, calls=worst.calls + len(Concession))  # what is conceded is asked once more
 
 
 def look(endpoint: Endpoint, key_name: str, wait: Callable[[float], None] = time.sleep) -> Looked:

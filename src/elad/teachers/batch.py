@@ -70,7 +70,7 @@ class BatchTeacher:
     def scope(self) -> str | None:
         return self._endpoint.scope
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
+    def worst_case(self, request: Request) -> Charge:
         return self._endpoint.worst_case(request)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Reply, Request
+from elad.records import Charge, Reply, Request
 from elad.teachers.batch import BatchTeacher
 from elad.teachers.batch_api import BatchApi, Refused
 from elad.teachers.endpoint import Endpoint, Link
@@ -56,7 +56,7 @@ class AutoTeacher:
     def scope(self) -> str | None:
         return self._live.scope
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
+    def worst_case(self, request: Request) -> Charge:
         return (self._taken or self._live).worst_case(request)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:

@@ -17,7 +17,8 @@ import openai
 from elad.errors import TeacherError
 from elad.ledger.prices import Price
 from elad.outcomes import Purpose
-from elad.records import Reply, Request, digest
+from elad.records import Charge, Reply, Request, digest
+from elad.teachers.answers import charged
 from elad.teachers.call import Call
 from elad.teachers.completion import Usage
 from elad.teachers.counting import TokenCounter, utf8_length
@@ -129,11 +130,9 @@ class Endpoint:
         """What the endpoint has turned down so far."""
         return self._conceded
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
-        """Upper bounds, by `most`; the money is that of the dearest usage within them."""
-        usage, price = self.most(request), self.link.price
-        tokens = {"tokens_in": usage.tokens_in, "tokens_cached": usage.tokens_cached, "tokens_out": usage.tokens_out}
-        return usage.tokens_in, usage.tokens_out, price.money(**tokens, batch=self.link.batch) if price else 0.0
+    def worst_case(self, request: Request) -> Charge:
+        """The charge of `most`: the money is that of the dearest usage within its bounds."""
+        return charged(self, self.most(request), seconds=0.0)
 
     def most(self, request: Request) -> Usage:
         """The usage of the worst case, by rule: a token is at least one byte, and a message's frame at most 16 tokens.

@@ -12,7 +12,7 @@ from elad.errors import ConfigError, require
 from elad.kinds import Located
 from elad.outcomes import Purpose
 from elad.protocols import Teacher
-from elad.records import Reply, Request
+from elad.records import Charge, Reply, Request
 
 __all__ = ["LlamaCpp"]
 
@@ -131,7 +131,7 @@ class _Served:
     def scope(self) -> str | None:
         return None
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
+    def worst_case(self, request: Request) -> Charge:
         return self._endpoint.worst_case(request)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:

@@ -1,7 +1,7 @@
 """A teacher without a model: it answers at once, by a rule."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elad.outcomes import Purpose, ReplyOutcome
 from elad.protocols import Task
@@ -23,9 +23,8 @@ class Local:
     answer: Callable[[Request], Reply]
     priced: bool = True
 
-    def worst_case(self, request: Request) -> tuple[int, int, float]:
-        charge = self.answer(request).charge
-        return charge.tokens_in, charge.tokens_out, charge.money
+    def worst_case(self, request: Request) -> Charge:
+        return replace(self.answer(request).charge, calls=1, seconds=0.0)
 
     @property
     def repeatable(self) -> bool:
