@@ -1,34 +1,29 @@
 """An experiment opened: its data read, its ports loaded, its ledger held."""
 
-import json
-import os
-import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from elad.errors import ConfigError, DataError, RefusedError, RunFolderError
+from elad.claim import claim
+from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import Kind, Ledger
-from elad.ledger.prices import Price
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
-from elad.records import Problem, digest, to_json
-from elad.tasks.reading import read, refuse_overlap, refuse_taken_ids, refuse_unreadable
+from elad.questions import read_data
+from elad.records import Problem
 
 T = TypeVar("T")
 
-RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamacpp", "pydantic")
 _WORTH_TELLING_SECONDS = 0.05
 
 
@@ -101,7 +96,7 @@ class World:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
-            _claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
+            claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             elapsed = _clock(ledger)
             account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
             opened.pop_all()
@@ -220,77 +215,6 @@ def open_student(experiment: Experiment) -> Student:
     return student
 
 
-def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:
-    """Pool, held-out and warm-up questions. Raises: DataError where they cannot be used together."""
-    data = experiment.data
-    pool = _problems(experiment, data.pool, data.limit.pool)
-    heldout = _problems(experiment, data.heldout, data.limit.heldout)
-    warmup = _problems(experiment, data.warmup, None)
-    refuse_overlap(pool, heldout)
-    refuse_overlap(warmup, heldout)
-    for problem in heldout:
-        if problem.answer is None:
-            raise DataError(f"held-out question {problem.id!r} has no answer to be graded by")
-    for problem in warmup:
-        if problem.rationale is None or problem.answer is None:
-            raise DataError(f"warm-up question {problem.id!r} needs a rationale and an answer")
-    for name, problems in (("pool", pool), ("heldout", heldout), ("warmup", warmup)):
-        files = [source for source in getattr(data, name) if isinstance(source, str)]
-        refuse_unreadable(problems, experiment.task, f"data.{name}: {', '.join(files)}" if files else f"data.{name}")
-    return pool, heldout, warmup
-
-
-def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> list[Problem]:
-    problems = [item for item in given if isinstance(item, Problem)]
-    sources = [item for item in given if isinstance(item, str)]
-    if sources:
-        problems += read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
-    refuse_taken_ids(problems)
-    return problems[:limit]
-
-
-def _claim(
-    ledger: Ledger, experiment: Experiment, data: dict[str, list[Problem]], recalled_prices: Sequence[Price]
-) -> None:
-    """Ties a new folder to the experiment, or refuses one that belongs to another.
-
-    Raises: RunFolderError that names every key that differs, or both currencies.
-    """
-    identity = experiment.identity() | {
-        f"data.{name}": digest([to_json(problem) for problem in problems]) for name, problems in data.items()
-    }
-    was = ledger.meta("identity")
-    if was is None:
-        ledger.set_meta({"identity": json.dumps(identity), "name": experiment.name})
-    else:
-        old = json.loads(was)
-        differing = [key for key in sorted({*old, *identity}) if old.get(key) != identity.get(key)]
-        if differing:
-            told = ", ".join(f"{key}: {old.get(key)!r} -> {identity.get(key)!r}" for key in differing)
-            raise RunFolderError(f"{ledger.folder}: was begun with another configuration ({told})")
-    _refuse_currency(ledger, experiment)
-    session: dict[str, Any] = {"experiment": experiment.resolved(), "base": str(experiment.base)}
-    session |= {"versions": _versions(), "machine": _machine()}
-    if recalled_prices:
-        session["recalled_prices"] = [to_json(price) for price in recalled_prices]
-    ledger.append(Kind.SESSION, [(str(time.time_ns()), session)], round=-1)
-
-
-def _refuse_currency(ledger: Ledger, experiment: Experiment) -> None:
-    """A price may change between sessions, its currency may not: the money of a run is one sum.
-
-    Raises: RunFolderError where anything was asked at a price in another currency.
-    """
-    price: Price | None = getattr(experiment.teacher, "price", None)
-    asked = next(ledger.events(Kind.REQUEST), None) is not None
-    others = {was.currency for was in price_tables(ledger)} - {price.currency} if price and asked else set[str]()
-    if price and others:
-        raise RunFolderError(
-            f"{ledger.folder}: its money is counted in {', '.join(sorted(others))}, teacher.price is in "
-            f"{price.currency}; give the price in {min(others)}, or take another folder"
-        )
-
-
 def _clock(ledger: Ledger) -> Callable[[], float]:
     """Working seconds of all sessions, this one counted from now on."""
     before, began = ledger.elapsed_seconds(), time.monotonic()
@@ -322,17 +246,3 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
         raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
     if experiment.budget.money is not None and not teacher.priced:
         raise RefusedError(f"budget.money: a cap cannot hold for {teacher.id}, which has no price; give teacher.price")
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {"python": platform.python_version()}
-    for package in RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _machine() -> dict[str, Any]:
-    return {"system": platform.platform(), "cpus": os.cpu_count()}

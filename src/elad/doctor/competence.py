@@ -27,7 +27,7 @@ from elad.revision.driving import drive
 from elad.revision.first_error import FirstError
 from elad.sample import folder as sample_folder
 from elad.teachers.fake import Fake, Fault
-from elad.world import read_data
+from elad.questions import read_data
 
 JUDGES: Final = ("direct", "compare", "rollout", "stepwise")
 REPAIRS: Final = ("blind", "shown")

@@ -15,9 +15,10 @@ from elad.ledger.prices import Price
 from elad.plan.forecast import Counted, Evidence, Forecast, Terms, forecast
 from elad.plan.rehearsal import rehearse, seen
 from elad.protocols import Student
+from elad.questions import read_data
 from elad.records import Charge, to_json
 from elad.teachers.counting import TokenCounter
-from elad.world import open_student, read_data
+from elad.world import open_student
 
 SAMPLE = 24
 """Questions of the pool that are rehearsed."""

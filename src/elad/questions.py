@@ -1,0 +1,37 @@
+"""The questions of an experiment: pool, held-out and warm-up, read and checked against one another."""
+
+from collections.abc import Sequence
+
+from elad.errors import DataError
+from elad.experiment import Experiment
+from elad.records import Problem
+from elad.tasks.reading import read, refuse_overlap, refuse_taken_ids, refuse_unreadable
+
+
+def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:
+    """Pool, held-out and warm-up questions. Raises: DataError where they cannot be used together."""
+    data = experiment.data
+    pool = _problems(experiment, data.pool, data.limit.pool)
+    heldout = _problems(experiment, data.heldout, data.limit.heldout)
+    warmup = _problems(experiment, data.warmup, None)
+    refuse_overlap(pool, heldout)
+    refuse_overlap(warmup, heldout)
+    for problem in heldout:
+        if problem.answer is None:
+            raise DataError(f"held-out question {problem.id!r} has no answer to be graded by")
+    for problem in warmup:
+        if problem.rationale is None or problem.answer is None:
+            raise DataError(f"warm-up question {problem.id!r} needs a rationale and an answer")
+    for name, problems in (("pool", pool), ("heldout", heldout), ("warmup", warmup)):
+        files = [source for source in getattr(data, name) if isinstance(source, str)]
+        refuse_unreadable(problems, experiment.task, f"data.{name}: {', '.join(files)}" if files else f"data.{name}")
+    return pool, heldout, warmup
+
+
+def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> list[Problem]:
+    problems = [item for item in given if isinstance(item, Problem)]
+    sources = [item for item in given if isinstance(item, str)]
+    if sources:
+        problems += read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
+    refuse_taken_ids(problems)
+    return problems[:limit]
