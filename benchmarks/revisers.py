@@ -24,8 +24,9 @@ from elad.experiment import Experiment
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
 from elad.protocols import Task
-from elad.records import Candidate, Chain, Charge, Revision, from_json
+from elad.records import Candidate, Chain, Charge, Problem, Revision, from_json
 from elad.report.console import ConsoleProgress
+from elad.tasks.chains import make_chain
 from elad.world import read_data
 
 TARGET = 1.0
@@ -81,14 +82,29 @@ def chains(folders: list[Path], wrong: int, right: int, seed: int) -> tuple[list
         experiment = Experiment.of(session["experiment"], base=Path(session["base"]))
         tasks.append(experiment.task)
         problems = {problem.id: problem for problem in read_data(experiment)[0]}
-        for chain in drafts:
-            problem = problems[chain.problem_id]
+        for draft in drafts:
+            problem = problems[draft.problem_id]
+            chain = reread(draft, problem, experiment)
             if chain.answer is not None:
                 same = experiment.task.same(chain.answer, problem.answer, problem)
                 unique[problem.question, chain.text] = same, Candidate(problem=problem, chain=chain, scores=None)
     drawn = Random(seed).sample(list(unique.values()), len(unique))
     found = [[candidate for same, candidate in drawn if same is wanted] for wanted in (False, True)]
     return found[0][:wrong], found[1][:right], tasks[-1]
+
+
+def reread(draft: Chain, problem: Problem, experiment: Experiment) -> Chain:
+    """The draft as it is read today: a run keeps its drafts as they were read when it was made."""
+    return make_chain(
+        draft.text + draft.tail,
+        problem,
+        experiment.task,
+        finished=draft.tokens < draft.sampling.max_tokens,
+        sampling=draft.sampling,
+        seed=draft.seed,
+        tokens=draft.tokens,
+        most_steps=experiment.drafting.most_steps,
+    )
 
 
 def row(mode: str, found: list[Revision], wrong: int) -> dict[str, Any]:
