@@ -36,9 +36,7 @@ def main() -> None:
 
     sides = {"elad": student, "bare": Bare(student, args.batch)}
     seconds = turns({name: lambda name=name, one=one: side(name, one) for name, one in sides.items()}, args.repeats)
-    rates = {
-        name: [made / took for made, took in zip(tokens[name][1:], seconds[name], strict=True)] for name in sides
-    }
+    rates = {name: [made / took for made, took in zip(tokens[name][1:], seconds[name], strict=True)] for name in sides}
     for name, values in rates.items():
         print(f"{name}: {statistics.median(values):.1f} tokens/s")
     found = [ours / theirs for ours, theirs in zip(rates["elad"], rates["bare"], strict=True)]

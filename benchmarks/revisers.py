@@ -24,10 +24,10 @@ from elad.experiment import Experiment
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
 from elad.protocols import Task
+from elad.questions import read_data
 from elad.records import Candidate, Chain, Charge, Problem, Revision, from_json
 from elad.report.console import ConsoleProgress
 from elad.tasks.chains import make_chain
-from elad.world import read_data
 
 TARGET = 1.0
 FIRST = {"kind": "first_error", "max_tokens": 128}

@@ -71,7 +71,10 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
         patch.setattr(decoding, "PACK", size)
         together = Decoder(model=model, ends=ENDS, context=128, slots=slots).generate(rows, range(len(rows)), sampling)
     for place, row in enumerate(rows):
-        assert together[place] == Decoder(model=model, ends=ENDS, context=128, slots=1).generate([row], [place], sampling)[0]
+        assert (
+            together[place]
+            == Decoder(model=model, ends=ENDS, context=128, slots=1).generate([row], [place], sampling)[0]
+        )
         assert together[place] == naive(model, row, place, sampling)
 
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from revision_kit import Cut, Script, candidate, one, queue, shown, whole
 
 from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome
-from elad.records import Revision as RevisionRecord
 from elad.records import Candidate, Sampling, from_json, to_json
+from elad.records import Revision as RevisionRecord
 from elad.revision import prompts
 from elad.revision.first_error import FirstError
 from elad.tasks.chains import make_chain

@@ -22,12 +22,12 @@ from elad.ledger.prices import Price
 from elad.outcomes import RevisionOutcome
 from elad.progress import Progress
 from elad.protocols import Prompt, Task, Teacher, Told
+from elad.questions import read_data
 from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, digest, from_json
 from elad.revision.driving import drive
 from elad.revision.first_error import FirstError
 from elad.sample import folder as sample_folder
 from elad.teachers.fake import Fake, Fault
-from elad.questions import read_data
 
 JUDGES: Final = ("direct", "compare", "rollout", "stepwise")
 REPAIRS: Final = ("blind", "shown")
