@@ -28,9 +28,9 @@ def run(
 ) -> list[Round]:
     """All rounds of the experiment; round 0 is the student before anything was bought.
 
-    The ledger and the students are kept in `folder`, `runs/NAME` by default. Reaching a cap of the budget, or the end of
-    the pool, is a normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled`
-    ledger holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    The ledger and the students are kept in `folder`, `runs/NAME` by default. Reaching a cap of the budget, or the
+    end of the pool, is a normal end; a round that the cap on seconds cut short is not among them. Work that a
+    `recalled` ledger holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     rounds: list[Round] = []
     home = Path(folder or Path("runs") / experiment.name)

@@ -70,11 +70,9 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
         together = Decoder(model=model, ends=ENDS, context=128, slots=slots).generate(rows, range(len(rows)), sampling)
+    single = Decoder(model=model, ends=ENDS, context=128, slots=1)
     for place, row in enumerate(rows):
-        assert (
-            together[place]
-            == Decoder(model=model, ends=ENDS, context=128, slots=1).generate([row], [place], sampling)[0]
-        )
+        assert together[place] == single.generate([row], [place], sampling)[0]
         assert together[place] == naive(model, row, place, sampling)
 
 

@@ -20,9 +20,7 @@ def eval_steps(
     references: Annotated[list[str] | None, typer.Option(help="Question files that give answer and rationale.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Judge a seeded, balanced sample of so many rows.")] = None,
     seed: int = 0,
-    folder: Annotated[Path, typer.Option("--out", help="Where a paid teacher's replies are.")] = Path(
-        "runs/eval-steps"
-    ),
+    folder: Annotated[Path, typer.Option("--out", help="Keeps a paid teacher's replies.")] = Path("runs/eval-steps"),
     as_json: AsJson = False,
 ) -> None:
     """How well a teacher finds the first wrong step, against step labels that people made."""

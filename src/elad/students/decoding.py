@@ -64,11 +64,11 @@ class Decoder:
         sampling: Sampling,
         until: Callable[[int, Sequence[int]], bool] | None = None,
     ) -> list[list[int]]:
-        """What the model writes after each row: up to `sampling.max_tokens` tokens, the ending one included,
-        and fewer where the context ends.
+        """What the model writes after each row: up to `sampling.max_tokens` tokens, fewer where the context ends.
 
-        Row i draws from `seeds[i]` alone. `until(i, tokens)`, asked after each token, ends row i where it says so.
-        An empty row gets nothing. A row whose logits are no numbers ends with `NO_TOKEN`.
+        The token that ends a reply is included. Row i draws from `seeds[i]` alone. `until(i, tokens)`, asked after
+        each token, ends row i where it says so. An empty row gets nothing. A row whose logits are no numbers ends
+        with `NO_TOKEN`.
         """
         out: list[list[int]] = [[] for _ in rows]
 
