@@ -1,10 +1,12 @@
 """The window of requests: finds the endpoint's limit, stays close to it, obeys headers."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elad.teachers.pace import Pace, duration
+from elad.teachers.pace import FIRST_WINDOW, Pace, duration
 
 ROUND_SECONDS = 0.05
 
@@ -46,6 +48,28 @@ def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> No
     if limit >= 20:
         assert sum(served) >= 0.9 * min(limit, most) * len(served)
         assert refused <= 0.01 * sum(served)
+
+
+@given(slots=st.integers(1, 64), service=st.floats(0.01, 0.25))
+def test_an_endpoint_that_lets_requests_wait_is_not_led_into_its_time_out(slots: int, service: float) -> None:
+    clock, waited = Clock(), list[float]()
+    pace = Pace(64, clock, timeout_seconds=1.0)
+    for _ in range(60):
+        running, started = pace.room(0), clock.now
+        for place in range(1, running + 1):
+            waited.append(math.ceil(place / slots) * service)
+            clock.now = started + waited[-1]
+            pace.answered({}, waited[-1])
+    first = math.ceil(FIRST_WINDOW / slots) * service  # what was sent before anything was known of it
+    assert max(waited) <= max(1.0, first)
+    assert pace.room(0) >= min(slots, 64) * 0.9
+
+
+def test_slow_is_not_queued() -> None:
+    pace = Pace(64, Clock(), timeout_seconds=1.0)
+    for _ in range(100):
+        pace.answered({}, 0.9)
+    assert pace.room(0) == 64
 
 
 def test_against_a_limit_of_64_the_targets_are_met() -> None:

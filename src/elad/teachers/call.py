@@ -25,7 +25,7 @@ from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
 from elad.teachers.completion import Completion, read
 from elad.teachers.dispatch import Later
-from elad.teachers.pace import duration
+from elad.teachers.pace import asked_seconds
 from elad.teachers.received import whole
 
 if TYPE_CHECKING:
@@ -82,20 +82,21 @@ class Call:
                     raise
 
     def _post(self, body: dict[str, Any]) -> bytes:
-        deadline = time.monotonic() + self._endpoint.link.timeout_seconds
+        began = time.monotonic()
+        deadline = began + self._endpoint.link.timeout_seconds
         with self._endpoint.post(self._request, body) as response:
             if response.is_error:
                 raise status_error(response, deadline)
             self._received = True
             received = whole(response, most_bytes=_MOST_BODY_BYTES, deadline=deadline)
-            self._endpoint.pace.answered(response.headers)
+            self._endpoint.pace.answered(response.headers, time.monotonic() - began)
         return received
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what the endpoint asks for, else doubling; up to half more."""
         error = state.outcome.exception() if state.outcome else None
         told = isinstance(error, openai.APIStatusError)
-        asked = duration(error.response.headers.get("retry-after", "")) if told else None
+        asked = asked_seconds(error.response.headers) if told else None
         seconds = FIRST_WAIT_SECONDS * 2 ** (state.attempt_number - 1) if asked is None else asked
         jitter = Random(derive_seed(self._request.key, state.attempt_number)).uniform(1.0, 1.5)
         return min(seconds * jitter, MOST_WAIT_SECONDS)

@@ -91,7 +91,7 @@ class Endpoint:
         self._lock = threading.Lock()
         self._failing: dict[str, float] = {}
         """When a request that is under way failed first."""
-        self.pace = Pace(link.concurrency)
+        self.pace = Pace(link.concurrency, timeout_seconds=link.timeout_seconds)
         timeout = openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds))
         self._http = openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION, timeout=timeout)
         self.client = openai.OpenAI(

@@ -24,6 +24,10 @@ _COUNTED = ("requests", "tokens")
 """What endpoints limit, by the names of their headers."""
 _PAUSE_AFTER = 3
 """Failures in a row that open the circuit."""
+_SLOW, _TOO_SLOW = 0.25, 0.5
+"""Shares of the time-out. Above the first a queue grows no longer, above the second it shrinks."""
+_QUEUED = 1.5
+"""So many times the quickest answer so far is a request that waited behind others."""
 _STUCK_SECONDS = 600.0
 """So long refusals alone are borne, or failures of an endpoint that has answered before."""
 
@@ -35,12 +39,18 @@ class Pace:
     round, and more carefully near the size that was refused. A refusal shrinks it once, however many
     requests were under way. What headers ask for is obeyed: no request before `Retry-After`, none
     after the last one that `x-ratelimit-remaining-requests` allows. Failures in a row pause everything,
-    each longer than the last.
+    each longer than the last. An endpoint that refuses nothing and lets requests wait is not led into its
+    time-out: the window does not grow on answers that took a quarter of `timeout_seconds` and half more than the
+    quickest, and shrinks on one that took half, as on a refusal.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, clock: Callable[[], float] = time.monotonic, timeout_seconds: float = math.inf
+    ) -> None:
         self._most = most
         self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._quickest = math.inf
         self._lock = threading.Lock()
         self._window = min(FIRST_WINDOW, most)
         self._refused_at = math.inf
@@ -79,16 +89,14 @@ class Pace:
             silent = -math.inf < self._answered < since
             return silent and self._clock() - self._trouble <= _STUCK_SECONDS
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """A request was answered, well or badly."""
+    def answered(self, headers: Mapping[str, str], waited: float = 0.0) -> None:
+        """A request was answered, well or badly, after `waited` seconds."""
         with self._lock:
             self._answered = self._clock()
             self._trouble = math.inf
             self._refusals = self._failures = 0
             self._calm += 1
-            growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
-            near = self._window >= _GRAZED * _GRAZED * self._refused_at
-            self._window = min(self._window + growth * (_PROBE if near else 1.0), self._most)
+            self._resize(waited)
             for kind in _COUNTED:
                 if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
                     self._hold(duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0, _MOST_ASKED_SECONDS)
@@ -99,6 +107,7 @@ class Pace:
             asked = asked_seconds(headers)
             if started >= self._shrunk:
                 self._shrink()
+                self._refusals += 1
             doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
             if asked is not None:
                 self._hold(asked, _MOST_ASKED_SECONDS)
@@ -115,13 +124,22 @@ class Pace:
             if self._failures >= _PAUSE_AFTER:
                 self._hold(2.0 ** min(self._failures - _PAUSE_AFTER, 12))
 
+    def _resize(self, waited: float) -> None:
+        self._quickest = min(self._quickest, waited)
+        if waited > _SLOW * self._timeout_seconds and waited > _QUEUED * self._quickest:
+            if waited > _TOO_SLOW * self._timeout_seconds and self._clock() - waited >= self._shrunk:
+                self._shrink()
+            return
+        growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
+        near = self._window >= _GRAZED * _GRAZED * self._refused_at
+        self._window = min(self._window + growth * (_PROBE if near else 1.0), self._most)
+
     def _shrink(self) -> None:
         touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
         self._refused_at = self._window
         self._window = max(1.0, self._window * (_GRAZED if touched else _OVERSHOT))
         self._shrunk = self._clock()
         self._calm = 0
-        self._refusals += 1
 
     def _hold(self, seconds: float, most: float = _MOST_HOLD_SECONDS) -> None:
         self._resume = max(self._resume, self._clock() + min(seconds, most))
