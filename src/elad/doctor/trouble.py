@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx2
 
-from elad.teachers.pace import duration
+from elad.teachers.pace import asked_seconds
 
 MOST_WAIT_SECONDS = 5.0
 """Before a second attempt, whatever the endpoint asks for."""
@@ -65,7 +65,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, told: Callab
     if status == 429 and _NO_FUNDS in whole:
         return TurnedDownError(402, message)
     if status in (408, 409, 425, 429) or status >= 500:
-        asked = duration(headers.get("retry-after", ""))
+        asked = asked_seconds(headers)
         wait = _FIRST_WAIT_SECONDS if asked is None else min(asked, MOST_WAIT_SECONDS)
         return PassingError(f"status {status}: {message}", wait)
     if status in (400, 413, 422) and _TOO_LONG.search(whole):
