@@ -50,7 +50,7 @@ def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> No
         assert refused <= 0.01 * sum(served)
 
 
-@given(slots=st.integers(1, 64), service=st.floats(0.01, 0.25))
+@given(slots=st.integers(1, 64), service=st.floats(0.01, 0.1))
 def test_an_endpoint_that_lets_requests_wait_is_not_led_into_its_time_out(slots: int, service: float) -> None:
     clock, waited = Clock(), list[float]()
     pace = Pace(64, clock, timeout_seconds=1.0)

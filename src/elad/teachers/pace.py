@@ -26,8 +26,10 @@ _PAUSE_AFTER = 3
 """Failures in a row that open the circuit."""
 _SLOW, _TOO_SLOW = 0.25, 0.5
 """Shares of the time-out. Above the first a queue grows no longer, above the second it shrinks."""
-_QUEUED = 1.5
-"""So many times the quickest answer so far is a request that waited behind others."""
+_LONGER, _QUEUED = 1.5, 2.0
+"""So many times the quickest answer is one that may have waited behind others; the mean, at its lowest, one that has."""
+_SMOOTH = 0.2
+"""Weight of the newest answer in the mean of how long they took."""
 _STUCK_SECONDS = 600.0
 """So long refusals alone are borne, or failures of an endpoint that has answered before."""
 
@@ -41,7 +43,7 @@ class Pace:
     after the last one that `x-ratelimit-remaining-requests` allows. Failures in a row pause everything,
     each longer than the last. An endpoint that refuses nothing and lets requests wait is not led into its
     time-out: the window does not grow on answers that took a quarter of `timeout_seconds` and half more than the
-    quickest, and shrinks on one that took half, as on a refusal.
+    quickest, and shrinks as on a refusal when their mean is half of it and twice what it was.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Pace:
         self._most = most
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._quickest = math.inf
+        self._quickest = self._least_mean = math.inf
+        self._mean = 0.0
+        self._count = 0
         self._lock = threading.Lock()
         self._window = min(FIRST_WINDOW, most)
         self._refused_at = math.inf
@@ -125,10 +129,16 @@ class Pace:
                 self._hold(2.0 ** min(self._failures - _PAUSE_AFTER, 12))
 
     def _resize(self, waited: float) -> None:
+        self._count += 1
         self._quickest = min(self._quickest, waited)
-        if waited > _SLOW * self._timeout_seconds and waited > _QUEUED * self._quickest:
-            if waited > _TOO_SLOW * self._timeout_seconds and self._clock() - waited >= self._shrunk:
-                self._shrink()
+        self._mean += (waited - self._mean) * max(_SMOOTH, 1 / self._count)
+        if self._count >= FIRST_WINDOW:
+            self._least_mean = min(self._least_mean, self._mean)
+        queued = self._mean > max(_TOO_SLOW * self._timeout_seconds, _QUEUED * self._least_mean)
+        if queued and self._clock() - waited >= self._shrunk:
+            self._shrink()
+            self._least_mean = self._mean  # where that does not help, it was no queue
+        if queued or waited > max(_SLOW * self._timeout_seconds, _LONGER * self._quickest):
             return
         growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
         near = self._window >= _GRAZED * _GRAZED * self._refused_at
