@@ -10,6 +10,7 @@ seconds over elad's, `of_drafting` the share of elad's seconds in those of draft
 import argparse
 import json
 import statistics
+from typing import Any
 
 from bare import Bare, drafted, longer, ratios, turns, warmed
 
@@ -33,7 +34,8 @@ def main() -> None:
     given = longer(given, args.tokens).but(task={"kind": args.task})
     source = args.data or ["pool.jsonl"]
     chains = drafted(student, given, source, args.questions)
-    bare, measure = Bare(student, args.batch), Elad(weight=1.0, probe_tokens=8)
+    bare: Any = Bare(student, args.batch)
+    measure = Elad(weight=1.0, probe_tokens=8)
     seconds = turns(
         {
             "draft": lambda: drafted(student, given, source, args.questions),

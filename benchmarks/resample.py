@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from bare import Bare, drafted, longer, ratios, turns, warmed
 
@@ -33,10 +34,10 @@ def main() -> None:
     given = longer(given, args.tokens)
     chains = drafted(student, given, ["pool.jsonl"], args.questions)
     measure, scores = Elad(weight=0.0, samples=args.samples), dict[str, list[StepScores]]()
-    sides = {"elad": student, "bare": Bare(student, args.batch)}
+    sides: dict[str, Any] = {"elad": student, "bare": Bare(student, args.batch)}
 
     def side(name: str) -> None:
-        scores[name] = measure(chains, sides[name], given.task, 0)  # type: ignore[arg-type]
+        scores[name] = measure(chains, sides[name], given.task, 0)
 
     seconds = turns({name: lambda name=name: side(name) for name in sides}, args.repeats)
     found = ratios(seconds, "bare", "elad")

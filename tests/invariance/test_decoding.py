@@ -15,10 +15,11 @@ from elad.records import Sampling
 from elad.students import decoding
 from elad.students.decoding import Decoder
 from elad.students.prefixes import packs
+from elad.students.sampling import NO_TOKEN, draw
 
 WORDS = 20
-SIZES = {"vocab_size": WORDS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+SIZES: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
 FAMILIES = {
     "llama": LlamaConfig(**SIZES, **HEADS),
     "qwen2": Qwen2Config(**SIZES, **HEADS),
@@ -81,7 +82,7 @@ def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list
     luck, new = Random(seed), list[int]()
     while len(new) < sampling.max_tokens and (not new or new[-1] not in ENDS):
         logits = alone(model, [*row, *new])[-1:]
-        new += decoding.draw(logits, [luck], sampling)
+        new += draw(logits, [luck], sampling)
     return new
 
 
@@ -108,7 +109,7 @@ def test_a_model_that_gives_no_numbers_writes_nothing(model: Any) -> None:
     broken = deepcopy(model)
     torch.nn.init.constant_(broken.get_input_embeddings().weight, torch.nan)
     decoder = Decoder(model=broken, ends=ENDS, context=128, slots=2)
-    assert decoder.generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[decoding.NO_TOKEN]] * 3
+    assert decoder.generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[NO_TOKEN]] * 3
 
 
 @given(rows=ROWS, size=st.integers(1, 20))

@@ -43,7 +43,9 @@ class Scripted:
     id: str = "scripted"
     context: int | None = None
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
         self.asked.append((prompts, sampling))
         return [Generation(text=self.says(prompt), finished=True, tokens=1) for prompt in prompts]
 

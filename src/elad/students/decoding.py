@@ -62,7 +62,7 @@ class Decoder:
         rows: Sequence[Sequence[int]],
         seeds: Sequence[int],
         sampling: Sampling,
-        until: Callable[[int, Sequence[int]], bool] | None = None,
+        until: Callable[[int, Sequence[int]], bool] = lambda _, __: False,
     ) -> list[list[int]]:
         """What the model writes after each row: up to `sampling.max_tokens` tokens, fewer where the context ends.
 
@@ -76,7 +76,7 @@ class Decoder:
             new = out[line.row]
             most = min(sampling.max_tokens, self.context - len(rows[line.row]))
             ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= most
-            return ended or (until is not None and until(line.row, new))
+            return ended or until(line.row, new)
 
         room = max(map(len, rows), default=0) + sampling.max_tokens
         slots = Slots(self.model, min(self.slots, len(rows)), room)

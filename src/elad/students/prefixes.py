@@ -57,7 +57,7 @@ def packs(rows: Sequence[Sequence[int]], size: int) -> Iterator[Pack]:
     [([0, 2, 1], [1, 2, 3, 5, 4])]
     """
     pack = Pack()
-    for place in sorted((i for i, row in enumerate(rows) if row), key=lambda i: rows[i]):
+    for place in sorted((i for i, row in enumerate(rows) if row), key=lambda i: tuple(rows[i])):
         if pack.tokens and len(pack.tokens) + pack.new(rows[place]) > size:
             yield pack
             pack = Pack()

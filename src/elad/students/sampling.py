@@ -1,7 +1,11 @@
 """Drawing tokens, so that a draw belongs to its row and not to its batch."""
 
+# torch leaves parts of its interface untyped.
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Sequence
 from random import Random
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,7 +24,7 @@ def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> li
     """
     if sampling.temperature == 0:
         top_B, token_B = logits_BV.max(dim=-1)
-        return token_B.where(~top_B.isnan(), NO_TOKEN).tolist()
+        return cast("list[int]", token_B.where(~top_B.isnan(), NO_TOKEN).tolist())
     probs_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=-1)
     if sampling.top_p < 1.0:
         probs_BV = _nucleus(probs_BV, sampling.top_p)
@@ -29,7 +33,7 @@ def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> li
     total_B1 = cumulative_BV[:, -1:]
     token_B1 = torch.searchsorted(cumulative_BV, uniform_B[:, None] * total_B1, right=True)
     token_B1 = token_B1.clamp(max=logits_BV.shape[-1] - 1)
-    return token_B1.where(~total_B1.isnan(), NO_TOKEN)[:, 0].tolist()
+    return cast("list[int]", token_B1.where(~total_B1.isnan(), NO_TOKEN)[:, 0].tolist())
 
 
 def _nucleus(probs_BV: Tensor, top_p: float) -> Tensor:

@@ -108,7 +108,10 @@ class TransformersStudent:
         unfinished generation; one whose logits are no numbers gets an unfinished one.
         """
         fitting = [self._fitting(prompt, sampling.max_tokens) for prompt in prompts]
-        stop = None if until is None else lambda i, ids: len(ids) % _ASK == 0 and until(i, self._text(ids))
+
+        def stop(place: int, ids: Sequence[int]) -> bool:
+            return until is not None and len(ids) % _ASK == 0 and until(place, self._text(ids))
+
         written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
         return [self._generation(ids) for ids in written]
 

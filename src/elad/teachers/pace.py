@@ -27,7 +27,7 @@ _PAUSE_AFTER = 3
 _SLOW, _TOO_SLOW = 0.25, 0.5
 """Shares of the time-out. Above the first a queue grows no longer, above the second it shrinks."""
 _LONGER, _QUEUED = 1.5, 2.0
-"""So many times the quickest answer is one that may have waited behind others; the mean, at its lowest, one that has."""
+"""An answer so many times the quickest may have waited behind others; so many times the least mean, it has."""
 _SMOOTH = 0.2
 """Weight of the newest answer in the mean of how long they took."""
 _STUCK_SECONDS = 600.0
