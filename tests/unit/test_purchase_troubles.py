@@ -63,17 +63,6 @@ def test_a_free_second_try_is_the_same_request(tmp_path: Path) -> None:
     assert [length for n, length in zip(teacher.sent, teacher.asked, strict=True) if n == 24] == [MOST_OUT] * 2
 
 
-def test_a_try_of_a_killed_session_counts_where_the_second_one_fails(tmp_path: Path) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(repeatable=True), 1)
-    told = buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED, repeatable=True), 1)
-    assert (told[0].outcome, spent(tmp_path).money) == (ReplyOutcome.FAILED, pytest.approx(0.060))
-
-
 def test_a_try_of_a_killed_session_counts_where_the_cache_answers_instead(tmp_path: Path) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:
