@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from elad.records import Sampling
 from elad.students import decoding
@@ -24,7 +24,10 @@ FAMILIES = {
     "llama": LlamaConfig(**SIZES, **HEADS),
     "qwen2": Qwen2Config(**SIZES, **HEADS),
     "gpt2": GPT2Config(vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=128),
-    "mistral": MistralConfig(**SIZES, **HEADS, sliding_window=64),
+    "mistral": MistralConfig(**SIZES, **HEADS, sliding_window=4),
+    "gemma3": Gemma3TextConfig(
+        **SIZES, **HEADS, head_dim=8, sliding_window=3, layer_types=["sliding_attention", "full_attention"]
+    ),
 }
 ENDS = frozenset({0})
 QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

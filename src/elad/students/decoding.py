@@ -22,10 +22,13 @@ from transformers.cache_utils import DynamicCache
 from elad.records import Sampling
 from elad.students.prefixes import Pack, packs
 from elad.students.sampling import NO_TOKEN, draw
-from elad.students.slots import Line, Slots, bias
+from elad.students.sight import Sight
+from elad.students.slots import Line, Slots
 
 PACK = 512
 """Tokens of a tree: enough to keep the processor busy, few enough that attention over all of them costs little."""
+MOST_TOKENS = 65_536
+"""Of all slots together: where rows are long, fewer of them decode side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Decoder:
     ends: frozenset[int]
     """Tokens that end a reply."""
     slots: int
-    """Rows that decode side by side."""
+    """Rows that decode side by side, at most."""
     context: int
     """Tokens that a row and what is written after it may have."""
 
@@ -79,7 +82,8 @@ class Decoder:
             return ended or until(line.row, new)
 
         room = max(map(len, rows), default=0) + sampling.max_tokens
-        slots = Slots(self.model, min(self.slots, len(rows)), room)
+        count = max(1, min(self.slots, len(rows), MOST_TOKENS // room))
+        slots = Slots(self.model, Sight.of(self.model.config), count, room)
         waiting = self._prefilled(rows, seeds)
         while slots.fill(waiting):
             drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
@@ -116,10 +120,14 @@ class Decoder:
         for node, parent in enumerate(pack.parents):
             if parent >= 0:
                 seen_TT[node] |= seen_TT[parent]
+        depth_1T = torch.tensor([pack.depths], device=device)
+        apart_11TT = (depth_1T[:, :, None] - depth_1T[:, None])[None]
         told = self.model(
             input_ids=torch.tensor([pack.tokens], device=device),
-            attention_mask=bias(seen_TT.to(device), self.model.dtype)[None, None],
-            position_ids=torch.tensor([pack.depths], device=device),
+            attention_mask=Sight.of(self.model.config).mask(
+                seen_TT.to(device)[None, None], apart_11TT, self.model.dtype
+            ),
+            position_ids=depth_1T,
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,
             logits_to_keep=torch.tensor(wanted, device=device),

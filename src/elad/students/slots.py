@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from elad.students.sight import Sight
+
 
 @dataclass(slots=True, kw_only=True)
 class Line:
@@ -23,19 +25,15 @@ class Line:
     random: Random
 
 
-def bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores, so that only what is seen counts."""
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, torch.finfo(dtype).min)
-
-
 class Slots:
     """Keys and values of up to `count` rows of up to `room` tokens, and the logits after each of them.
 
     The rows in use are the first ones: `lines[i]` is what slot i holds.
     """
 
-    def __init__(self, model: Any, count: int, room: int) -> None:
+    def __init__(self, model: Any, sight: Sight, count: int, room: int) -> None:
         self.model = model
+        self.sight = sight
         self.count = count
         self.room = room
         self.lines: list[Line] = []
@@ -83,10 +81,10 @@ class Slots:
         for line in self.lines:
             line.length += 1
         self._upto = max(line.length for line in self.lines)
-        seen_AT = torch.arange(self._upto, device=device) <= self._at_A[:, None]
+        apart_A11T = (self._at_A[:, None] - torch.arange(self._upto, device=device))[:, None, None]
         told = self.model(
             input_ids=torch.tensor(tokens, device=device)[:, None],
-            attention_mask=bias(seen_AT, self._keys_LSHTD.dtype)[:, None, None],
+            attention_mask=self.sight.mask(apart_A11T >= 0, apart_A11T, self._keys_LSHTD.dtype),
             position_ids=self._at_A[:, None],
             past_key_values=self._cache,
             use_cache=True,

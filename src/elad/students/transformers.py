@@ -25,6 +25,7 @@ from elad.students.decoding import Decoder
 from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
+from elad.students.sight import Sight
 from elad.training.memory import release
 from elad.training.rows import encode_messages, encode_prompt, encode_text
 from elad.training.trainer import train
@@ -95,7 +96,7 @@ class TransformersStudent:
         self.tokenizer = tokenizer
         self.id = identity
         self.adapted = adapted
-        self.context = _context(model.config)
+        self.context: int = getattr(model.config, "max_position_embeddings", 2048)
         ends = frozenset(model.generation_config.eos_token_id)
         self.decoder = Decoder(model=model, ends=ends, slots=settings.batch_size, context=self.context)
 
@@ -224,6 +225,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         weights += _weights(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
+    Sight.of(model.config)
     model.generation_config = _plain_generation(model, tokenizer)
     model.eval()
     if torch.cuda.is_available():
@@ -236,13 +238,6 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         identity=identity,
         adapted=folder != model_folder(settings.model) or bool(adapter),
     )
-
-
-def _context(config: Any) -> int:
-    """Tokens that a prompt and its reply may have; within a window of attention, where the model has one."""
-    window = getattr(config, "sliding_window", None)
-    context = getattr(config, "max_position_embeddings", 2048)
-    return min(context, window) if window else context
 
 
 def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
