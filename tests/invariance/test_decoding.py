@@ -73,6 +73,7 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
     sampling = Sampling(temperature=temperature, max_tokens=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
+        patch.setattr(decoding, "MOST_TOKENS", 5 * size)
         together = Decoder(model=model, ends=ENDS, context=128, slots=slots).generate(rows, range(len(rows)), sampling)
     single = Decoder(model=model, ends=ENDS, context=128, slots=1)
     for place, row in enumerate(rows):
