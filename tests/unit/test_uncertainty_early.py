@@ -8,7 +8,7 @@ from elad.records import Problem
 from elad.tasks.chains import concluded
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
-from elad.uncertainty.inter import _settled  # pyright: ignore[reportPrivateUsage]
+from elad.uncertainty.inter import _settled
 
 NUMBER = Problem(id="a", question="?", answer="4")
 OPTIONS = Problem(id="b", question="?", answer="x", choices=("x", "y"))
