@@ -8,7 +8,7 @@ from elad.outcomes import ParseOutcome
 from elad.protocols import Task
 from elad.records import Chain, Problem, Sampling
 from elad.tasks import make_chain
-from elad.tasks.chains import body
+from elad.tasks.chains import body, concluded
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
 from elad.tasks.text import Text
@@ -124,3 +124,13 @@ def test_a_chain_of_steps() -> None:
     made = chain("3 + 4 = 7.\nThe answer is 7.")
     assert [step.text for step in made.steps] == ["3 + 4 = 7.\n", "The answer is 7."]
     assert (made.answer, made.outcome) == ("7", ParseOutcome.PARSED)
+
+
+def test_an_answer_that_cannot_be_compared_is_still_its_own() -> None:
+    class Unsure(Numeric):
+        def same(self, first: str | None, second: str | None, problem: Problem) -> bool:
+            return False
+
+    problem = Problem(id="a", question="?", answer="4")
+    text, parsed = concluded("3 + 1 = 4.\nThe answer is 4.\nSo it is.", problem, Unsure(), finished=False)
+    assert (text, parsed.answer) == ("3 + 1 = 4.\nThe answer is 4.\n", "4")

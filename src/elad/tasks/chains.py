@@ -89,7 +89,7 @@ def _through(
     if not named:
         return 0
     said = named[-1][0]
-    count = next(count for other, count in named if agree(other, said))
+    count = next(count for other, count in named if other == said or agree(other, said))
     while count < len(pieces) and is_conclusion(pieces[count].text):
         before = pieces[count - 1].text
         same_sentence = sentence_end(before) == len(before)
