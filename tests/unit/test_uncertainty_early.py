@@ -31,13 +31,13 @@ TEXTS = st.lists(st.sampled_from(PIECES + MARKS), min_size=2, max_size=14).map("
 def test_nothing_that_follows_changes_what_was_settled(text: str, asked: tuple[Problem, Task]) -> None:
     problem, task = asked
     whole = concluded(text, problem, task, finished=True)[1].answer
-    ends = [end for end in range(len(text)) if _settled(problem, "", text[:end], task)]
+    ends = [end for end in range(len(text)) if _settled(problem, text[:end], task)]
     for end in ends[:1]:
         assert concluded(text[:end], problem, task, finished=False)[1].answer == whole
 
 
 def test_a_conclusion_that_is_left_behind_is_settled() -> None:
-    assert not _settled(NUMBER, "", "3 + 1 = 4.\nThe answer is 4.", Numeric())
-    assert not _settled(NUMBER, "", "3 + 1 = 4.\nThe answer is 4\nSo", Numeric())
-    assert _settled(NUMBER, "", "3 + 1 = 4.\nThe answer is 4.\nSo", Numeric())
-    assert _settled(NUMBER, "3 + 1 = 4.\n", "The answer is 4\nSo\nit", Numeric())
+    assert not _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.", Numeric())
+    assert not _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo", Numeric())
+    assert _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.\nSo", Numeric())
+    assert _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo\nit", Numeric())

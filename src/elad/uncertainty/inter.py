@@ -60,14 +60,17 @@ class Inter:
         # A continuation may be as long as a draft: a shorter one would call every long chain uncertain.
         most = max(chain.sampling.max_tokens for _, chain in drafts)
 
+        starts = [_start(problem, _open_end(chain.prefix(place)), task) for problem, chain, place in places]
+
         def settled(at: int, written: str) -> bool:
-            return _settled(places[at // self.samples][0], prompts[at].prefix, written, task)
+            spot = at // self.samples
+            return _settled(places[spot][0], starts[spot] + written, task)
 
         until = settled if self.nli is None else None
         generations = student.generate(prompts, Sampling(temperature=self.temperature, max_tokens=most), until)
         others = [
             [
-                _read(problem, chain, prompts[at].prefix, generations[at], task)
+                _read(problem, chain, starts[spot], generations[at], task)
                 for at in range(spot * self.samples, (spot + 1) * self.samples)
             ]
             for spot, (problem, chain, _) in enumerate(places)
@@ -110,9 +113,13 @@ def _open_end(prefix: str) -> str:
     return prefix.rstrip(" \t")
 
 
-def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, task: Task) -> _Other:
-    text = _said(problem, prefix, generation.text, task)
-    _, parsed = concluded(text, problem, task, finished=generation.finished)
+def _start(problem: Problem, prefix: str, task: Task) -> str:
+    # An answer that the prefix names by the way is no conclusion of the continuation.
+    return "" if task.parse(prefix, problem).answer is not None else prefix
+
+
+def _read(problem: Problem, chain: Chain, start: str, generation: Generation, task: Task) -> _Other:
+    _, parsed = concluded(start + generation.text, problem, task, finished=generation.finished)
     steps = split(generation.text)
     return _Other(
         answer=parsed.answer,
@@ -121,17 +128,10 @@ def _read(problem: Problem, chain: Chain, prefix: str, generation: Generation, t
     )
 
 
-def _settled(problem: Problem, prefix: str, written: str, task: Task) -> bool:
+def _settled(problem: Problem, text: str, task: Task) -> bool:
     """Whether a continuation has concluded and gone on to a next line: what more it says changes nothing."""
-    text = _said(problem, prefix, written, task)
     own, parsed = concluded(text, problem, task, finished=False)
     after = text[len(own) :].lstrip()
     # A conclusion without a stop goes on into the next line: only the one after that is beyond it.
     stopped = own.rstrip().endswith((".", "!", "?")) and "\n" in own[len(own.rstrip()) :]
     return parsed.answer is not None and bool(after) and (stopped or "\n" in after)
-
-
-def _said(problem: Problem, prefix: str, written: str, task: Task) -> str:
-    # An answer that the prefix names by the way is no conclusion of the continuation.
-    named = task.parse(prefix, problem).answer is not None
-    return written if named else prefix + written
