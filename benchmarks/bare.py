@@ -81,12 +81,16 @@ class Bare:
         longest = max(map(len, rows))
         ids = [[*[0] * (longest - len(row)), *row] for row in rows]
         mask = [[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows]
-        return torch.tensor(ids), torch.tensor(mask)
+        device = self.student.model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def warmed(batch: int = 32) -> tuple[TransformersStudent, Experiment]:
-    """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment."""
-    given = experiment().but([f"student.batch_size={batch}"])
+def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
+    """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
+
+    `batch` replies are written side by side, and drafts have at most `tokens` tokens.
+    """
+    given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
     with tempfile.TemporaryDirectory() as folder, World.open(given, Path(folder), None, None) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
@@ -116,11 +120,6 @@ def turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[f
 def ratios(seconds: dict[str, list[float]], above: str, below: str) -> list[float]:
     """How many times as long `above` took as `below`, turn by turn."""
     return [one / other for one, other in zip(seconds[above], seconds[below], strict=True)]
-
-
-def longer(given: Experiment, tokens: int) -> Experiment:
-    """The experiment with another bound on drafts."""
-    return given.but([f"drafting.max_tokens={tokens}"])
 
 
 def without_end(student: TransformersStudent) -> None:

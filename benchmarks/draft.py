@@ -10,7 +10,7 @@ import argparse
 import json
 import statistics
 
-from bare import Bare, drafted, longer, turns, warmed, without_end
+from bare import Bare, drafted, turns, warmed, without_end
 
 TARGET = {"ragged": 1.3, "fixed": 0.9}
 
@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fixed", action="store_true")
     args = parser.parse_args()
-    student, given = warmed(args.batch)
-    given = longer(given, args.tokens).but(["drafting.temperature=0.7"])
+    student, given = warmed(args.batch, args.tokens)
+    given = given.but(["drafting.temperature=0.7"])
     if args.fixed:
         without_end(student)
     tokens: dict[str, list[int]] = {"elad": [], "bare": []}

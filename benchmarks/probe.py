@@ -12,7 +12,7 @@ import json
 import statistics
 from typing import Any
 
-from bare import Bare, drafted, longer, ratios, turns, warmed
+from bare import Bare, drafted, ratios, turns, warmed
 
 from elad.uncertainty.elad import Elad
 
@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument("--task", choices=OF_DRAFTING, default="numeric")
     parser.add_argument("--data", action="append")
     args = parser.parse_args()
-    student, given = warmed(args.batch)
-    given = longer(given, args.tokens).but(task={"kind": args.task})
+    student, given = warmed(args.batch, args.tokens)
+    given = given.but(task={"kind": args.task})
     source = args.data or ["pool.jsonl"]
     chains = drafted(student, given, source, args.questions)
     bare: Any = Bare(student, args.batch)

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bare import Bare, drafted, longer, ratios, turns, warmed
+from bare import Bare, drafted, ratios, turns, warmed
 
 from elad.records import StepScores
 from elad.uncertainty.elad import Elad
@@ -30,8 +30,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    student, given = warmed(args.batch)
-    given = longer(given, args.tokens)
+    student, given = warmed(args.batch, args.tokens)
     chains = drafted(student, given, ["pool.jsonl"], args.questions)
     measure, scores = Elad(weight=0.0, samples=args.samples), dict[str, list[StepScores]]()
     sides: dict[str, Any] = {"elad": student, "bare": Bare(student, args.batch)}
