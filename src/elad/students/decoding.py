@@ -10,7 +10,7 @@ row is what the model gives for that row alone, up to rounding.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -31,9 +31,9 @@ MOST_TOKENS = 65_536
 """Of all slots together: where rows are long, fewer of them decode side by side."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Decoder:
-    """A causal language model, and how it decodes."""
+    """A causal language model, and how it decodes. Raises: StudentError for one that cannot be decoded here."""
 
     model: Any
     ends: frozenset[int]
@@ -42,6 +42,10 @@ class Decoder:
     """Rows that decode side by side, at most."""
     context: int
     """Tokens that a row and what is written after it may have."""
+    sight: Sight = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sight = Sight.of(self.model.config)
 
     @torch.inference_mode()
     def score(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> list[tuple[float, ...]]:
@@ -54,9 +58,9 @@ class Decoder:
             whole = {place: path for place, path in zip(pack.rows, pack.paths, strict=True)}
             paths = {i: path[-targets[i] :] for i, path in whole.items() if 0 < targets[i] < len(path)}
             nodes = sorted({node for path in paths.values() for node in path})
-            if nodes:
-                spots = dict(zip(nodes, self._log_probs(pack, nodes), strict=True))
-                out = [tuple(spots[node] for node in paths[i]) if i in paths else got for i, got in enumerate(out)]
+            found = dict(zip(nodes, self._log_probs(pack, nodes) if nodes else [], strict=True))
+            for i, path in paths.items():
+                out[i] = tuple(found[node] for node in path)
         return out
 
     @torch.inference_mode()
@@ -83,7 +87,7 @@ class Decoder:
 
         room = max(map(len, rows), default=0) + sampling.max_tokens
         count = max(1, min(self.slots, len(rows), MOST_TOKENS // room))
-        slots = Slots(self.model, Sight.of(self.model.config), count, room)
+        slots = Slots(self.model, self.sight, count, room)
         waiting = self._prefilled(rows, seeds)
         while slots.fill(waiting):
             drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
@@ -124,9 +128,7 @@ class Decoder:
         apart_11TT = (depth_1T[:, :, None] - depth_1T[:, None])[None]
         told = self.model(
             input_ids=torch.tensor([pack.tokens], device=device),
-            attention_mask=Sight.of(self.model.config).mask(
-                seen_TT.to(device)[None, None], apart_11TT, self.model.dtype
-            ),
+            attention_mask=self.sight.mask(seen_TT.to(device)[None, None], apart_11TT, self.model.dtype),
             position_ids=depth_1T,
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,

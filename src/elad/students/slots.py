@@ -41,7 +41,8 @@ class Slots:
         self._keys_LSHTD = torch.empty(0)
         self._values_LSHTD = torch.empty(0)
         self._at_A = torch.empty(0, dtype=torch.long)
-        self._upto = 0
+        self.upto = 0
+        """Tokens of the longest line."""
         self._cache = Cache(layers=[])
 
     @property
@@ -80,8 +81,8 @@ class Slots:
         self._at_A = torch.tensor([line.length for line in self.lines], device=device)
         for line in self.lines:
             line.length += 1
-        self._upto = max(line.length for line in self.lines)
-        apart_A11T = (self._at_A[:, None] - torch.arange(self._upto, device=device))[:, None, None]
+        self.upto = max(line.length for line in self.lines)
+        apart_A11T = (self._at_A[:, None] - torch.arange(self.upto, device=device))[:, None, None]
         told = self.model(
             input_ids=torch.tensor(tokens, device=device)[:, None],
             attention_mask=self.sight.mask(apart_A11T >= 0, apart_A11T, self._keys_LSHTD.dtype),
@@ -98,13 +99,8 @@ class Slots:
         kept: list[Tensor] = []
         for all_SHTD, new_AH1D in (self._keys_LSHTD[layer], keys_AH1D), (self._values_LSHTD[layer], values_AH1D):
             all_SHTD[rows_A, :, self._at_A] = new_AH1D[:, :, 0]
-            kept.append(all_SHTD[:count, :, : self._upto])
+            kept.append(all_SHTD[:count, :, : self.upto])
         return kept[0], kept[1]
-
-    @property
-    def upto(self) -> int:
-        """Tokens of the longest line."""
-        return self._upto
 
     def _make_room(self, keys_LHTD: Tensor, values_LHTD: Tensor, logits_V: Tensor) -> None:
         def room(like_LHTD: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from elad.students.decoding import Decoder
 from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
-from elad.students.sight import Sight
 from elad.training.memory import release
 from elad.training.rows import encode_messages, encode_prompt, encode_text
 from elad.training.trainer import train
@@ -225,7 +224,6 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         weights += _weights(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
-    Sight.of(model.config)
     model.generation_config = _plain_generation(model, tokenizer)
     model.eval()
     if torch.cuda.is_available():
