@@ -161,3 +161,12 @@ def test_a_sum_names_every_price_that_is_in_it() -> None:
     assert (first + second + first).price_version == "new:2; old:1"
     assert (first + Charge()).price_version == "new:2"
     assert (Charge() + Charge()).price_version is None
+
+
+@given(price=prices, tokens_in=tokens, tokens_out=tokens)
+def test_free_is_what_costs_nothing(price: Price, tokens_in: int, tokens_out: int) -> None:
+    if price.free:
+        assert price.money(tokens_in=tokens_in, tokens_cached=tokens_in // 2, tokens_out=tokens_out) == 0
+    assert Price(input=0, output=0).free
+    assert not Price(input=0, output=0, cached_input=1).free
+    assert not Price(input=0, output=0, tiers=((1000, 0, None, 2),)).free

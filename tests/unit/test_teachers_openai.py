@@ -8,6 +8,7 @@ import pytest
 from chat_kit import CANARY, PRICE, SCHEMA, Answer, ChatServer, ask, completion, failure, opened, request, serving
 
 from elad.errors import ConfigError, TeacherError
+from elad.ledger.prices import Price
 from elad.outcomes import ReplyOutcome
 from elad.records import Reply, Sampling
 from elad.teachers import call
@@ -200,9 +201,13 @@ def test_a_refusal_is_the_limiters_business_and_no_attempt(serve: Callable[..., 
     assert (reply.outcome, reply.charge.calls, len(endpoint.asked)) == (ReplyOutcome.OK, 1, 7)
 
 
-@pytest.mark.parametrize(("changes", "repeatable"), [({}, True), ({"price": PRICE}, False)])
-def test_asking_a_model_of_ones_own_again_costs_nothing(changes: dict[str, Any], repeatable: bool) -> None:
-    opened = OpenAI(base_url="http://127.0.0.1:9/v1", model="m", **changes).open()
+@pytest.mark.parametrize(
+    ("price", "repeatable"), [(None, False), (PRICE, False), (Price(input=0, output=0), True)], ids=str
+)
+def test_a_lost_reply_is_asked_again_at_no_count_only_where_nobody_is_billed_for_sure(
+    price: Price | None, repeatable: bool
+) -> None:
+    opened = OpenAI(base_url="http://127.0.0.1:9/v1", model="m", price=price).open()
     try:
         assert opened.repeatable is repeatable
     finally:

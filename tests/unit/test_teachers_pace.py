@@ -31,7 +31,7 @@ def rounds(pace: Pace, clock: Clock, limit: int, count: int) -> tuple[list[int],
         clock.now += ROUND_SECONDS
         served.append(min(running, limit))
         for _ in range(served[-1]):
-            pace.answered({})
+            pace.answered({}, 0.1)
         for _ in range(max(0, running - limit)):
             refused += 1
             pace.refused({}, started)
@@ -72,6 +72,14 @@ def test_slow_is_not_queued() -> None:
     assert pace.room(0) == 64
 
 
+def test_a_request_that_is_turned_down_says_nothing_of_how_long_answers_take() -> None:
+    pace = Pace(64, Clock(), timeout_seconds=1.0)
+    pace.answered({}, None)
+    for _ in range(100):
+        pace.answered({}, 0.9)
+    assert pace.room(0) == 64
+
+
 def test_against_a_limit_of_64_the_targets_are_met() -> None:
     clock = Clock()
     pace = Pace(256, clock)
@@ -85,7 +93,7 @@ def test_one_burst_of_refusals_shrinks_once() -> None:
     clock = Clock()
     pace = Pace(64, clock)
     for _ in range(60):
-        pace.answered({})
+        pace.answered({}, 0.1)
     started = clock.now
     clock.now += ROUND_SECONDS
     for _ in range(30):
@@ -110,9 +118,9 @@ def test_retry_after_is_obeyed_within_bounds(header: str, seconds: float) -> Non
 def test_the_last_allowed_request_holds_until_the_reset() -> None:
     clock = Clock()
     pace = Pace(8, clock)
-    pace.answered({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m"})
+    pace.answered({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m"}, 0.1)
     assert pace.hold_seconds == 0
-    pace.answered({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"})
+    pace.answered({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"}, 0.1)
     assert pace.hold_seconds == pytest.approx(60)
 
 
@@ -140,7 +148,7 @@ def test_an_endpoint_that_only_fails_is_paused() -> None:
     assert pace.hold_seconds == pytest.approx(1)
     pace.failed()
     assert pace.hold_seconds == pytest.approx(2)
-    pace.answered({})
+    pace.answered({}, 0.1)
     clock.now += 2
     pace.failed()
     assert pace.hold_seconds == 0
@@ -149,14 +157,14 @@ def test_an_endpoint_that_only_fails_is_paused() -> None:
 def test_refusals_and_nothing_else_for_ten_minutes_is_stuck() -> None:
     clock = Clock()
     pace = Pace(8, clock)
-    pace.answered({})
+    pace.answered({}, 0.1)
     clock.now += 1200  # of training, when nothing is asked
     pace.refused({}, clock.now)
     assert pace.stuck_seconds is None
     clock.now += 700
     pace.refused({}, clock.now)
     assert pace.stuck_seconds == pytest.approx(700)
-    pace.answered({})
+    pace.answered({}, 0.1)
     assert pace.stuck_seconds is None
 
 
@@ -173,7 +181,7 @@ def test_a_failure_may_pass_where_the_endpoint_has_answered_before_and_not_for_e
     clock = Clock()
     pace = Pace(8, clock)
     assert not pace.passing()  # never heard of: most likely a wrong address
-    pace.answered({})
+    pace.answered({}, 0.1)
     clock.now += 3600
     assert pace.passing()
     pace.failed()
@@ -181,7 +189,7 @@ def test_a_failure_may_pass_where_the_endpoint_has_answered_before_and_not_for_e
     assert pace.passing(since=clock.now - 500)
     clock.now += 2
     assert not pace.passing()
-    pace.answered({})
+    pace.answered({}, 0.1)
     assert pace.passing()
     assert not pace.passing(since=clock.now - 500)  # others were answered meanwhile
 
@@ -189,7 +197,7 @@ def test_a_failure_may_pass_where_the_endpoint_has_answered_before_and_not_for_e
 def test_a_limit_on_tokens_holds_until_its_reset() -> None:
     clock = Clock()
     pace = Pace(8, clock)
-    pace.answered({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"})
+    pace.answered({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 0.1)
     assert pace.hold_seconds == pytest.approx(360)
 
 

@@ -64,6 +64,12 @@ class Price:
         return f"{self.version}:batch" if batch else self.version
 
     @property
+    def free(self) -> bool:
+        """Whether no number of tokens costs anything."""
+        flat = (self.input, self._cached, self.output)
+        return not any(flat) and not any(any(prices) for _, *prices in self._longer)
+
+    @property
     def _cached(self) -> float:
         return self.input if self.cached_input is None else self.cached_input
 

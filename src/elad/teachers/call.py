@@ -147,7 +147,7 @@ class Call:
         else:
             outcome = ReplyOutcome.REJECTED if told and told.status_code < 500 else ReplyOutcome.FAILED
         if told and outcome is ReplyOutcome.REJECTED:
-            self._endpoint.pace.answered(told.response.headers)
+            self._endpoint.pace.answered(told.response.headers, None)
         else:
             self._endpoint.pace.failed()
         charge = Charge(calls=1, seconds=time.monotonic() - self._started)

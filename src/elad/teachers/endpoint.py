@@ -71,7 +71,7 @@ class Link:
     idempotent: bool
     cached: bool
     free: bool = False
-    """Whether it costs nothing, however often it is asked."""
+    """Whether nobody is billed, however often it is asked."""
     counter: TokenCounter | None = None
     """Counts the tokens of replies that tell none."""
     batch: bool = False

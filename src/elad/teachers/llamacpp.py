@@ -105,8 +105,9 @@ class _Served:
             concurrency=settings.concurrency,
             timeout_seconds=settings.timeout_seconds,
             attempts=1,
-            idempotent=True,
+            idempotent=False,
             cached=False,
+            free=True,
         )
         self._server = server
         self._endpoint = Endpoint(f"llamacpp:{path.stem}:{sha256[:12]}", link, key)

@@ -28,6 +28,8 @@ class OpenAI:
     api_key_file: Located | None = None
     """A file with the key instead, which only its owner may read (mode 600)."""
     price: AnyPrice | None = None
+    """Zeros tell that nobody is billed, however often a request is sent: one whose reply was lost is asked again at no
+    count. Without a price that is not taken for granted, not even on this machine: a proxy may stand there."""
     channel: Literal["live", "batch", "auto"] = "live"
     """`batch`: requests go through the batch API, at `price.batch_discount` less and within 24 hours; a run that was
     stopped finds its batches again. `auto`: that where the endpoint has it and a discount is known, else `live`."""
@@ -80,7 +82,7 @@ class OpenAI:
             timeout_seconds=self.timeout_seconds,
             attempts=self.attempts,
             idempotent=self.idempotent,
-            free=self.price is None and _is_local(self.base_url),
+            free=self.price is not None and self.price.free,
             cached=not _is_local(self.base_url) if self.cache is None else self.cache,
             counter=TokenCounter(self.tokenizer) if self.tokenizer else None,
             conceded=conceded(self.base_url, self.model),

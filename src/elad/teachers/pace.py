@@ -93,14 +93,15 @@ class Pace:
             silent = -math.inf < self._answered < since
             return silent and self._clock() - self._trouble <= _STUCK_SECONDS
 
-    def answered(self, headers: Mapping[str, str], waited: float = 0.0) -> None:
-        """A request was answered, well or badly, after `waited` seconds."""
+    def answered(self, headers: Mapping[str, str], waited: float | None) -> None:
+        """A request was answered after `waited` seconds; None: it was turned down, and never worked on."""
         with self._lock:
             self._answered = self._clock()
             self._trouble = math.inf
             self._refusals = self._failures = 0
             self._calm += 1
-            self._resize(waited)
+            if waited is not None:
+                self._resize(waited)
             for kind in _COUNTED:
                 if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
                     self._hold(duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0, _MOST_ASKED_SECONDS)
