@@ -9,8 +9,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
+    Gemma3Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoConfig,
+    LlamaConfig,
+    MistralConfig,
+    MptConfig,
+    Qwen2Config,
+)
 
+from elad.errors import StudentError
 from elad.records import Sampling
 from elad.students import decoding
 from elad.students.decoding import Decoder
@@ -20,14 +33,32 @@ from elad.students.sampling import NO_TOKEN, draw
 WORDS = 20
 SIZES: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+GEMMA: dict[str, Any] = (
+    SIZES
+    | HEADS
+    | {
+        "head_dim": 8,
+        "sliding_window": 3,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
+)
 FAMILIES = {
     "llama": LlamaConfig(**SIZES, **HEADS),
     "qwen2": Qwen2Config(**SIZES, **HEADS),
     "gpt2": GPT2Config(vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=128),
     "mistral": MistralConfig(**SIZES, **HEADS, sliding_window=4),
-    "gemma3": Gemma3TextConfig(
-        **SIZES, **HEADS, head_dim=8, sliding_window=3, layer_types=["sliding_attention", "full_attention"]
+    "gemma3": Gemma3TextConfig(**GEMMA),
+    "gemma3_seeing": Gemma3Config(
+        text_config=GEMMA, vision_config={"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
     ),
+}
+REFUSED = {
+    "gpt_neo": GPTNeoConfig(
+        vocab_size=WORDS, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]]
+    ),
+    "mpt": MptConfig(vocab_size=WORDS, d_model=32, n_layers=2, n_heads=4),
+    "bloom": BloomConfig(vocab_size=WORDS, hidden_size=32, n_layer=2, n_head=4),
+    "falcon": FalconConfig(vocab_size=WORDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True),
 }
 ENDS = frozenset({0})
 QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -38,12 +69,21 @@ ROWS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=9), min_size=1,
 
 @pytest.fixture(params=FAMILIES, scope="module")
 def model(request: pytest.FixtureRequest) -> Any:
+    return opinionated(FAMILIES[request.param])
+
+
+def opinionated(config: Any) -> Any:
+    """A model whose logits differ by what comes before."""
     torch.manual_seed(1)
-    built = AutoModelForCausalLM.from_config(FAMILIES[request.param]).eval()
+    built = AutoModelForCausalLM.from_config(config).eval()
     for name, weight in built.named_parameters():
         if "norm" not in name and "ln_" not in name:
             torch.nn.init.normal_(weight, std=0.2)
     return built
+
+
+def decoder(model: Any, *, slots: int = 2, most_tokens: int = 4096) -> Decoder:
+    return Decoder(model=model, ends=ENDS, context=128, slots=slots, most_tokens=most_tokens)
 
 
 @torch.no_grad()
@@ -58,7 +98,7 @@ def test_scores_are_those_of_each_row_alone(model: Any, rows: list[list[int]], s
     targets = [data.draw(st.integers(0, len(row))) for row in rows]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
-        found = Decoder(model=model, ends=ENDS, context=128, slots=2).score(rows, targets)
+        found = decoder(model).score(rows, targets)
     for row, target, values in zip(rows, targets, found, strict=True):
         plain = alone(model, row)
         wanted = [] if target == len(row) else range(len(row) - target, len(row))
@@ -73,9 +113,9 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
     sampling = Sampling(temperature=temperature, max_tokens=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "PACK", size)
-        patch.setattr(decoding, "MOST_TOKENS", 5 * size)
-        together = Decoder(model=model, ends=ENDS, context=128, slots=slots).generate(rows, range(len(rows)), sampling)
-    single = Decoder(model=model, ends=ENDS, context=128, slots=1)
+        many = decoder(model, slots=slots, most_tokens=5 * size)
+        together = many.generate(rows, range(len(rows)), sampling)
+    single = decoder(model, slots=1)
     for place, row in enumerate(rows):
         assert together[place] == single.generate([row], [place], sampling)[0]
         assert together[place] == naive(model, row, place, sampling)
@@ -93,37 +133,77 @@ def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list
 def test_an_ending_token_is_the_last_one_and_until_is_obeyed(model: Any) -> None:
     sampling = Sampling(temperature=1.0, max_tokens=40)
     rows = [[1, 2], [3], [1, 2, 3]] * 3
-    whole = Decoder(model=model, ends=ENDS, context=128, slots=4).generate(rows, range(9), sampling)
+    whole = decoder(model, slots=4).generate(rows, range(9), sampling)
     assert any(row[-1] == 0 for row in whole)
     assert all(0 not in row[:-1] for row in whole)
-    cut = Decoder(model=model, ends=ENDS, context=128, slots=4).generate(
-        rows, range(9), sampling, lambda i, ids: i % 2 == 0 and len(ids) == 2
-    )
+    cut = decoder(model, slots=4).generate(rows, range(9), sampling, lambda i, ids: i % 2 == 0 and len(ids) == 2)
     assert cut == [row[:2] if i % 2 == 0 else row for i, row in enumerate(whole)]
 
 
 def test_empty_rows_get_nothing(model: Any) -> None:
-    decoder = Decoder(model=model, ends=ENDS, context=128, slots=4)
-    assert decoder.generate([], [], Sampling()) == []
-    assert decoder.generate([[], [1]], [0, 1], Sampling(max_tokens=1))[0] == []
-    assert decoder.score([[], [1]], [0, 1]) == [(), ()]
+    assert decoder(model).generate([], [], Sampling()) == []
+    assert decoder(model).generate([[], [1]], [0, 1], Sampling(max_tokens=1))[0] == []
+    assert decoder(model).score([[], [1]], [0, 1]) == [(), ()]
 
 
 def test_a_model_that_gives_no_numbers_writes_nothing(model: Any) -> None:
     broken = deepcopy(model)
     torch.nn.init.constant_(broken.get_input_embeddings().weight, torch.nan)
-    decoder = Decoder(model=broken, ends=ENDS, context=128, slots=2)
-    assert decoder.generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[NO_TOKEN]] * 3
+    decoder(broken).check()
+    assert decoder(broken).generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[NO_TOKEN]] * 3
+
+
+@QUICK
+@given(rows=st.lists(st.lists(st.integers(1, 5), min_size=2, max_size=6), min_size=1, max_size=8))
+def test_a_row_of_no_numbers_spoils_no_other(rows: list[list[int]]) -> None:
+    model = opinionated(FAMILIES["llama"])
+    broken = deepcopy(model)
+    with torch.no_grad():
+        broken.get_input_embeddings().weight[5] = torch.nan
+    seeds, targets, sampling = range(len(rows)), [1] * len(rows), Sampling(temperature=1.0, max_tokens=6)
+    whole, found = (decoder(one).generate(rows, seeds, sampling) for one in (model, broken))
+    wanted, values = (decoder(one).score(rows, targets) for one in (model, broken))
+    for i, row in enumerate(rows):
+        if 5 in row[:-1]:
+            assert values[i] == pytest.approx([torch.nan], nan_ok=True)
+        else:
+            assert values[i] == pytest.approx(wanted[i], abs=1e-4)
+        end = 0 if 5 in row else whole[i].index(5) + 1 if 5 in whole[i] else len(whole[i])
+        assert found[i][:end] == whole[i][:end]
+        assert found[i][end:] == [NO_TOKEN] * (end < len(whole[i]))
+
+
+def test_what_decodes_side_by_side_as_it_does_alone_is_taken(model: Any) -> None:
+    decoder(model).check()
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_what_would_come_out_wrong_is_refused(family: str) -> None:
+    with pytest.raises(StudentError, match=f"{family}: .*cannot be decoded here"):
+        decoder(opinionated(REFUSED[family])).check()
+
+
+def test_layers_without_keys_and_values_are_refused() -> None:
+    model = opinionated(LlamaConfig(**SIZES, **HEADS))
+    model.config.layer_types = ["linear_attention", "full_attention"]
+    with pytest.raises(StudentError, match="linear_attention cannot be decoded here"):
+        decoder(model)
 
 
 @given(rows=ROWS, size=st.integers(1, 20))
 def test_trees_hold_every_row_once_and_each_beginning_once(rows: list[list[int]], size: int) -> None:
     found = list(packs(rows, size))
-    assert sorted(place for pack in found for place in pack.rows) == list(range(len(rows)))
+    assert sorted(place for pack in found for place in pack.paths) == list(range(len(rows)))
+    assert sum(len({tuple(rows[i]) for i in pack.paths}) for pack in found) == len({tuple(row) for row in rows})
     for pack in found:
-        assert len(pack.tokens) <= size or len(pack.rows) == 1 or len({tuple(rows[i]) for i in pack.rows}) == 1
-        begins = {tuple(rows[i][: end + 1]) for i in pack.rows for end in range(len(rows[i]))}
+        assert len(pack.tokens) <= max(size, 2 * len(rows[next(iter(pack.paths))]))
+        begins = {tuple(rows[i][: end + 1]) for i in pack.paths for end in range(len(rows[i]))}
         assert len(pack.tokens) == len(begins)
-        for place, path in zip(pack.rows, pack.paths, strict=True):
+        for place, path in pack.paths.items():
             assert [pack.tokens[node] for node in path] == rows[place]
             assert [pack.depths[node] for node in path] == list(range(len(path)))
+
+
+def test_rows_longer_than_a_tree_share_what_they_begin_with() -> None:
+    shared = list(range(100))
+    assert [len(pack.tokens) for pack in packs([[*shared, 100 + i] for i in range(50)], 16)] == [150]

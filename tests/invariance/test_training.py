@@ -69,11 +69,21 @@ def test_what_the_model_says_of_its_own_loss_does_not_matter(
     monkeypatch.undo()
     forward = LlamaForCausalLM.forward
 
-    def bare(self: Any, input_ids: Any, attention_mask: Any, logits_to_keep: Any, use_cache: bool) -> Any:
+    def bare(  # noqa: PLR0913 - what training and decoding give, and no more: above all no `**kwargs`
+        self: Any,
+        input_ids: Any,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        past_key_values: Any = None,
+        logits_to_keep: Any = 0,
+        use_cache: bool = False,
+    ) -> Any:
         return forward(
             self,
             input_ids=input_ids,
             attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
             logits_to_keep=logits_to_keep,
             use_cache=use_cache,
         )

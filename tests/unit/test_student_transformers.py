@@ -158,6 +158,23 @@ def test_scores_do_not_depend_on_the_batch(student: TransformersStudent, texts: 
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 
+def test_a_reply_ends_where_it_is_said_to_have_said_enough(student: TransformersStudent) -> None:
+    prompts = [prompt(f"{i} + 1?", seed=i) for i in range(6)]
+    whole = student.generate(prompts, SAMPLING)
+    shown: list[list[str]] = [[] for _ in prompts]
+
+    def enough(place: int, text: str) -> bool:
+        shown[place].append(text)
+        return place % 2 == 0 and len(shown[place]) == 2
+
+    cut = student.generate(prompts, SAMPLING, enough)
+    assert any(one.tokens > 8 for one in whole[::2])
+    for place, (long, short) in enumerate(zip(whole, cut, strict=True)):
+        ended = place % 2 == 0 and long.tokens > 8
+        assert short == (Generation(text=shown[place][1], finished=False, tokens=8) if ended else long)
+        assert all(long.text.startswith(text.rstrip("\ufffd")) for text in shown[place])
+
+
 def test_sampling_follows_the_distribution() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     luck = [Random(7)]

@@ -3,7 +3,7 @@
 `Decoder.score` packs rows into trees (`prefixes`) and runs each tree once: a token sees the tokens of its own
 row and no other. `Decoder.generate` takes a row's keys and values from its tree into a slot (`slots`); slots
 decode side by side, and a row that ends gives its slot to the next one. Both are exact: what comes out for a
-row is what the model gives for that row alone, up to rounding.
+row is what the model gives for that row alone, up to rounding; `Decoder.check` sees to that for a model that is new.
 """
 
 # transformers leaves parts of its interface untyped.
@@ -11,14 +11,15 @@ row is what the model gives for that row alone, up to rounding.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers.cache_utils import DynamicCache
 
+from elad.errors import StudentError
 from elad.records import Sampling
 from elad.students.prefixes import Pack, packs
 from elad.students.sampling import NO_TOKEN, draw
@@ -27,19 +28,33 @@ from elad.students.slots import Line, Slots
 
 PACK = 512
 """Tokens of a tree: enough to keep the processor busy, few enough that attention over all of them costs little."""
-MOST_TOKENS = 65_536
-"""Of all slots together: where rows are long, fewer of them decode side by side."""
+_EXACT, _ROUGH = 1e-3, 0.2
+"""How far logits may be from those of a plain forward pass, as a share of their spread: in float32, in other types."""
+_LONGEST_CHECK = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ran:
+    """A tree that was run."""
+
+    pack: Pack
+    spots: dict[int, int]
+    """By node, which of the logits come after it."""
+    logits_NV: Tensor
+    cache: Any
 
 
 @dataclass(kw_only=True)
 class Decoder:
-    """A causal language model, and how it decodes. Raises: StudentError for one that cannot be decoded here."""
+    """A causal language model, and how it decodes. Raises: StudentError for layers that keep no keys and values."""
 
     model: Any
     ends: frozenset[int]
     """Tokens that end a reply."""
     slots: int
     """Rows that decode side by side, at most."""
+    most_tokens: int
+    """Of all slots together: where rows are long, fewer of them decode side by side."""
     context: int
     """Tokens that a row and what is written after it may have."""
     sight: Sight = field(init=False)
@@ -54,13 +69,13 @@ class Decoder:
         Edge: a row whose target is all of it has no token before the first one, and gets an empty tuple.
         """
         out: list[tuple[float, ...]] = [()] * len(rows)
-        for pack in packs(rows, PACK):
-            whole = {place: path for place, path in zip(pack.rows, pack.paths, strict=True)}
-            paths = {i: path[-targets[i] :] for i, path in whole.items() if 0 < targets[i] < len(path)}
-            nodes = sorted({node for path in paths.values() for node in path})
-            found = dict(zip(nodes, self._log_probs(pack, nodes) if nodes else [], strict=True))
-            for i, path in paths.items():
-                out[i] = tuple(found[node] for node in path)
+        asked = [row[:-1] if 0 < target < len(row) else [] for row, target in zip(rows, targets, strict=True)]
+        for ran in self._trees(asked, lambda i, path: path[-targets[i] :], keep=False):
+            norms_N = ran.logits_NV.float().logsumexp(-1)
+            for i, path in ran.pack.paths.items():
+                before = [ran.spots[node] for node in path[-targets[i] :]]
+                values = ran.logits_NV[before, rows[i][-targets[i] :]].float() - norms_N[before]
+                out[i] = tuple(values.tolist())
         return out
 
     @torch.inference_mode()
@@ -85,8 +100,8 @@ class Decoder:
             ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= most
             return ended or until(line.row, new)
 
-        room = max(map(len, rows), default=0) + sampling.max_tokens
-        count = max(1, min(self.slots, len(rows), MOST_TOKENS // room))
+        room = min(max(map(len, rows), default=0) + sampling.max_tokens, self.context)
+        count = max(1, min(self.slots, len(rows), self.most_tokens // room))
         slots = Slots(self.model, self.sight, count, room)
         waiting = self._prefilled(rows, seeds)
         while slots.fill(waiting):
@@ -97,29 +112,60 @@ class Decoder:
             slots.step([out[line.row][-1] for line in slots.lines])
         return out
 
+    @torch.inference_mode()
+    def check(self) -> None:
+        """Holds rows that share a beginning, each fed one more token, against plain forward passes.
+
+        Raises: StudentError where they differ, as for a model that takes a token's position from its place among the
+        keys, or that cannot be run so at all.
+        """
+        text = self.model.config.get_text_config()
+        words = [text.vocab_size * k // 16 for k in range(1, 15)]
+        long = max(8, min((self.sight.window or 0) + 1, _LONGEST_CHECK, self.context - 5))
+        shared = (words * long)[:long]
+        rows, fed = [[*shared, words[9]], [*shared, *words[10:13]]], words[13]
+        try:
+            slots = Slots(self.model, self.sight, len(rows), long + 4)
+            slots.fill(self._prefilled(rows, [0, 0]))
+            slots.step([fed, fed])
+            ids = [torch.tensor([[*rows[line.row], fed]], device=self.model.device) for line in slots.lines]
+            alone_SV = torch.stack([self.model(input_ids=row, use_cache=False).logits[0, -1] for row in ids]).float()
+        except Exception as error:  # whatever a model does that was written for other uses
+            raise StudentError(f"{text.model_type}: cannot be decoded here: {type(error).__name__}: {error}") from error
+        off = (_EXACT if self.model.dtype == torch.float32 else _ROUGH) * alone_SV.nan_to_num().std().item()
+        if not torch.allclose(slots.logits.float(), alone_SV, rtol=0.0, atol=off, equal_nan=True):
+            raise StudentError(f"{text.model_type}: cannot be decoded here: prompts side by side get other logits")
+
     def _prefilled(self, rows: Sequence[Sequence[int]], seeds: Sequence[int]) -> Iterator[tuple[Line, Any]]:
         """Each row as it is before its first new token; a tree is run when its first row is wanted."""
-        for pack in packs(rows, PACK):
-            ends = sorted({path[-1] for path in pack.paths})
-            logits_NV, cache = self._run(pack, ends)
-            keys_LHTD = torch.stack([layer.keys[0] for layer in cache.layers])
-            values_LHTD = torch.stack([layer.values[0] for layer in cache.layers])
-            spots = {node: spot for spot, node in enumerate(ends)}
-            for row, path in zip(pack.rows, pack.paths, strict=True):
+        for ran in self._trees(rows, lambda _, path: path[-1:], keep=True):
+            keys_LHTD = torch.stack([layer.keys[0] for layer in ran.cache.layers])
+            values_LHTD = torch.stack([layer.values[0] for layer in ran.cache.layers])
+            for row, path in ran.pack.paths.items():
                 line = Line(row=row, length=len(path), random=Random(seeds[row]))
-                yield line, (keys_LHTD[:, :, path], values_LHTD[:, :, path], logits_NV[spots[path[-1]]])
+                yield line, (keys_LHTD[:, :, path], values_LHTD[:, :, path], ran.logits_NV[ran.spots[path[-1]]])
 
-    def _log_probs(self, pack: Pack, nodes: Sequence[int]) -> list[float]:
-        parents = sorted({pack.parents[node] for node in nodes})
-        spots = {parent: spot for spot, parent in enumerate(parents)}
-        logits_PV, _ = self._run(pack, parents, keep=False)
-        at_N = torch.tensor([spots[pack.parents[node]] for node in nodes], device=logits_PV.device)
-        token_N = torch.tensor([pack.tokens[node] for node in nodes], device=logits_PV.device)
-        return (-cross_entropy(logits_PV[at_N].float(), token_N, reduction="none")).tolist()
+    def _trees(
+        self, rows: Sequence[Sequence[int]], wanted: Callable[[int, list[int]], list[int]], *, keep: bool
+    ) -> Iterator[_Ran]:
+        """All rows, in trees; `wanted` tells the nodes of a row after which logits are asked for.
 
-    def _run(self, pack: Pack, wanted: Sequence[int], *, keep: bool = True) -> tuple[Tensor, Any]:
-        """Logits after the wanted nodes, and the cache of the whole tree."""
+        Where some logits of a tree are no numbers, its rows are run one by one: one of them may have spoilt the others.
+        """
+        for pack in packs(rows, PACK):
+            ran = self._run(pack, wanted, keep=keep)
+            if not ran.logits_NV.isnan().any():
+                yield ran
+                continue
+            for row, same in groupby(pack.paths, key=lambda i: tuple(rows[i])):
+                alone = Pack()
+                for i in same:
+                    alone.add(i, row)
+                yield self._run(alone, wanted, keep=keep)
+
+    def _run(self, pack: Pack, wanted: Callable[[int, list[int]], list[int]], *, keep: bool) -> _Ran:
         device = self.model.device
+        nodes = sorted({node for i, path in pack.paths.items() for node in wanted(i, path)})
         seen_TT = torch.eye(len(pack.tokens), dtype=torch.bool)
         for node, parent in enumerate(pack.parents):
             if parent >= 0:
@@ -132,6 +178,7 @@ class Decoder:
             position_ids=depth_1T,
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,
-            logits_to_keep=torch.tensor(wanted, device=device),
+            logits_to_keep=torch.tensor(nodes, device=device),
         )
-        return told.logits[0], told.past_key_values
+        spots = {node: spot for spot, node in enumerate(nodes)}
+        return _Ran(pack=pack, spots=spots, logits_NV=told.logits[0], cache=told.past_key_values)

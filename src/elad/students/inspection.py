@@ -5,7 +5,7 @@
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -63,10 +63,22 @@ def context(folder: Path) -> int | None:
     path = folder / "config.json"
     try:
         said = json.loads(path.read_bytes())
-        length = said.get("max_position_embeddings")
+        return length(said.get("text_config") or said)
     except (OSError, ValueError, AttributeError) as error:
         raise StudentError(f"{path}: cannot be read: {error}") from error
-    return length if type(length) is int else None
+
+
+def length(told: Mapping[str, Any]) -> int | None:
+    """Tokens that a model was made for, by its configuration, or by the part of it that is about text.
+
+    Where positions are stretched only in rows beyond some length, as in Phi-3's long variants, that length: what is
+    said in a row must not depend on how long its neighbours are.
+    """
+    rope = told.get("rope_parameters") or told.get("rope_scaling") or {}
+    lengths = [told.get("max_position_embeddings"), told.get("n_positions")]
+    if (rope.get("rope_type") or rope.get("type")) in ("longrope", "su"):
+        lengths += [rope.get("original_max_position_embeddings"), told.get("original_max_position_embeddings")]
+    return min((length for length in lengths if type(length) is int), default=None)
 
 
 def tokenizer(path: Path) -> Tokenizer:

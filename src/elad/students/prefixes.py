@@ -17,10 +17,8 @@ class Pack:
     """The node before each node; -1 where a row begins."""
     depths: list[int] = field(default_factory=list[int])
     """How many tokens come before each node: its position."""
-    rows: list[int] = field(default_factory=list[int])
-    """Which rows are in it, by their places in the input."""
-    paths: list[list[int]] = field(default_factory=list[list[int]])
-    """For each of these rows, the nodes of its tokens."""
+    paths: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    """The nodes of the tokens of each row, by the row's place in the input."""
     _children: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
 
     def add(self, place: int, row: Sequence[int]) -> None:
@@ -34,8 +32,7 @@ class Pack:
                 self.parents.append(parent)
                 self.depths.append(depth)
             path.append(node)
-        self.rows.append(place)
-        self.paths.append(path)
+        self.paths[place] = path
 
     def new(self, row: Sequence[int]) -> int:
         """How many nodes the row would add."""
@@ -49,18 +46,22 @@ class Pack:
 
 
 def packs(rows: Sequence[Sequence[int]], size: int) -> Iterator[Pack]:
-    """All rows that are not empty, in trees of at most `size` nodes; a longer row is a tree of its own.
+    """All rows that are not empty, in trees of at most `size` nodes, or of twice their first row's.
 
-    Rows come in the order of their tokens, so that those that begin alike lie side by side.
+    Rows come in the order of their tokens, so that those that begin alike lie side by side; equal ones are always in
+    one tree. However long a row is, as much again as it has may come after what others share with it.
 
-    >>> [(pack.rows, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
-    [([0, 2, 1], [1, 2, 3, 5, 4])]
+    >>> [(pack.paths, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
+    [({0: [0, 1, 2], 2: [0, 1, 3], 1: [4]}, [1, 2, 3, 5, 4])]
     """
-    pack = Pack()
+    pack, most = Pack(), size
     for place in sorted((i for i, row in enumerate(rows) if row), key=lambda i: tuple(rows[i])):
-        if pack.tokens and len(pack.tokens) + pack.new(rows[place]) > size:
+        new = pack.new(rows[place])
+        if pack.tokens and new and len(pack.tokens) + new > most:
             yield pack
             pack = Pack()
+        if not pack.tokens:
+            most = max(size, 2 * len(rows[place]))
         pack.add(place, rows[place])
     if pack.tokens:
         yield pack

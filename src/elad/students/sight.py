@@ -21,8 +21,10 @@ class Sight:
     @classmethod
     def of(cls, config: Any) -> "Sight":
         """What a model's configuration says. Raises: StudentError for layers that keep no keys and values of tokens."""
-        window = getattr(config, "sliding_window", None)
-        told = getattr(config, "layer_types", None) or [WINDOWED if window else FULL]
+        text = config.get_text_config()  # where a model also sees or hears, its layers are told of in a part
+        window = getattr(text, "sliding_window", None)
+        told = getattr(text, "layer_types", None) or getattr(text, "attention_layers", None)
+        told = told or [WINDOWED if window else FULL]
         if strange := sorted({*told} - {FULL, WINDOWED}):
             raise StudentError(f"{config.model_type}: its layers of kind {', '.join(strange)} cannot be decoded here")
         return cls(frozenset(told), window)

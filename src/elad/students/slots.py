@@ -57,8 +57,9 @@ class Slots:
             if not len(self._logits_SV):
                 self._make_room(keys_LHTD, values_LHTD, logits_V)
             slot = len(self.lines)
-            self._keys_LSHTD[:, slot, :, : line.length] = keys_LHTD
-            self._values_LSHTD[:, slot, :, : line.length] = values_LHTD
+            for all_LSHTD, own_LHTD in (self._keys_LSHTD, keys_LHTD), (self._values_LSHTD, values_LHTD):
+                all_LSHTD[:, slot].zero_()  # what is no number there would reach this line though it is not seen
+                all_LSHTD[:, slot, :, : line.length] = own_LHTD
             self._logits_SV[slot] = logits_V
             self.lines.append(line)
         return bool(self.lines)
@@ -71,7 +72,7 @@ class Slots:
                 if slot < len(self.lines):
                     self.lines[slot] = last
                     for kept in (self._keys_LSHTD, self._values_LSHTD):
-                        kept[:, slot, :, : last.length] = kept[:, len(self.lines), :, : last.length]
+                        kept[:, slot] = kept[:, len(self.lines)]
 
     def step(self, tokens: Sequence[int]) -> None:
         """Feeds each line its next token; the logits after it are there afterwards."""

@@ -21,8 +21,8 @@ from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
+from elad.students import inspection
 from elad.students.decoding import Decoder
-from elad.students.inspection import load_tokenizer
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
@@ -64,11 +64,14 @@ class Transformers:
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     lora: Lora | None = Lora()
     batch_size: int = 32
-    """Replies that are written side by side."""
+    """Replies that are written side by side, at most."""
+    batch_tokens: int = 65_536
+    """Tokens of all of them together, at most: where prompts are long, fewer replies are written side by side."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
-        require(self.batch_size >= 1, "student.batch_size", "at least 1", self.batch_size)
+        for key in ("batch_size", "batch_tokens"):
+            require(getattr(self, key) >= 1, f"student.{key}", "at least 1", getattr(self, key))
 
     def open(self) -> "TransformersStudent":
         """The untrained student."""
@@ -95,9 +98,14 @@ class TransformersStudent:
         self.tokenizer = tokenizer
         self.id = identity
         self.adapted = adapted
-        self.context: int = getattr(model.config, "max_position_embeddings", 2048)
-        ends = frozenset(model.generation_config.eos_token_id)
-        self.decoder = Decoder(model=model, ends=ends, slots=settings.batch_size, context=self.context)
+        self.context = inspection.length(model.config.get_text_config().to_dict()) or 2048
+        self.decoder = Decoder(
+            model=model,
+            ends=frozenset(model.generation_config.eos_token_id),
+            slots=settings.batch_size,
+            most_tokens=settings.batch_tokens,
+            context=self.context,
+        )
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
@@ -205,7 +213,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
 
     logging.disable_progress_bar()
     dtype = getattr(torch, settings.dtype)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = inspection.load_tokenizer(folder)
     with _loading(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -229,13 +237,10 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     if torch.cuda.is_available():
         model.to("cuda")
     identity = digest([weights, settings.dtype])
-    return TransformersStudent(
-        settings,
-        model,
-        tokenizer,
-        identity=identity,
-        adapted=folder != model_folder(settings.model) or bool(adapter),
-    )
+    adapted = folder != model_folder(settings.model) or bool(adapter)
+    student = TransformersStudent(settings, model, tokenizer, identity=identity, adapted=adapted)
+    student.decoder.check()
+    return student
 
 
 def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
