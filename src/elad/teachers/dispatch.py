@@ -41,10 +41,11 @@ class Later:
 def in_flight(work: Callable[[A], B | TeacherError | Later], source: Iterable[A | None], pace: Paced) -> Iterator[B]:
     """Results as they are ready; no more items are drawn and not yet yielded than the pace has room for.
 
-    The source is drawn from in the caller's thread, and only after the last result was taken, so that a
-    source may count what a result cost before it gives the next item. It gives None when it can give
-    nothing before another result was taken; None while nothing is under way is the end. Closing the
-    iterator draws no more. The threads are daemons: an interrupted program does not wait for a slow endpoint.
+    None is drawn while a result is ready: what has come is safe before more is asked. The source is drawn from in the
+    caller's thread, and only after the last result was taken, so that it may count what a result cost before it gives
+    the next item. It gives None when it can give nothing before another result was taken; None while nothing is under
+    way is the end. Closing the iterator draws no more. The threads are daemons: an interrupted program does not wait
+    for a slow endpoint.
 
     Raises: TeacherError when `work` returned one, after the results still in flight; whatever `work` raised.
     """
@@ -90,7 +91,7 @@ class _Flight(Generic[A, B]):
             raise self._trouble
 
     def _start_all(self) -> None:
-        while not self._trouble and (stopping() or self._pace.room(self._running) > 0):
+        while self._ready.empty() and not self._trouble and (stopping() or self._pace.room(self._running) > 0):
             item = self._again.popleft() if self._again else next(self._source, None)
             self._dry = item is None
             if item is None and self._behind:
