@@ -100,6 +100,7 @@ def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path, 
     loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
     loss.total.backward()
     found = gradients(student)
+    assert found
     total, count = torch.tensor(0.0, dtype=torch.double), 0
     for row in rows:
         logits = student.model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
