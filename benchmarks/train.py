@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from elad import sample
 from elad.protocols import Training
 from elad.records import Example
@@ -120,7 +122,7 @@ def trl(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         config = library.SFTConfig(
             output_dir=scratch, num_train_epochs=1, per_device_train_batch_size=args.batch, learning_rate=1e-3,
-            bf16=True, gradient_checkpointing=False, completion_only_loss=True, max_length=512,
+            bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, completion_only_loss=True, max_length=512,
             dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False, dataloader_pin_memory=False,
             report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="epoch", seed=SEED,
         )  # fmt: skip
