@@ -32,7 +32,7 @@ from elad.students.transformers import Transformers
 from elad.tasks.numeric import Numeric
 from elad.tasks.reading import read
 from elad.training.objectives.sft import Sft
-from elad.training.rows import encode_example
+from elad.training.rows import IGNORED, encode_example
 from elad.training.trainer import train
 
 TARGET, MEMORY_TARGET = 1.3, 0.5
@@ -115,14 +115,14 @@ def trl(args: argparse.Namespace) -> dict[str, Any]:
     columns = [
         {
             "input_ids": list(row.ids),
-            "completion_mask": [0] * row.target_start + [1] * (len(row) - row.target_start),
+            "labels": [IGNORED] * row.target_start + list(row.ids[row.target_start :]),
         }
         for row in encoded
     ]
     with tempfile.TemporaryDirectory() as scratch:
         config = library.SFTConfig(
             output_dir=scratch, num_train_epochs=1, per_device_train_batch_size=args.batch, learning_rate=1e-3,
-            bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, completion_only_loss=True, max_length=512,
+            bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, max_length=512,
             dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False, dataloader_pin_memory=False,
             report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="epoch", seed=SEED,
         )  # fmt: skip
