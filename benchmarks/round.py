@@ -2,7 +2,7 @@
 
     python benchmarks/round.py [--questions 32] [--heldout 16] [--samples 5] [--batch 32] [--repeats 2]
 
-Both sides draft, score (intra and inter, M continuations) and answer the same questions of the packaged sample, with the demo's student
+Both sides draft, score (intra and inter, M continuations) and answer the same questions with the demo's student
 after its warm-up. Training is `benchmarks/train.py`; the teacher's time is its own. The last line is JSON; `ratio` is
 bare seconds over elad's, `stages` the seconds of each stage, and the share of the round that scoring takes.
 """
