@@ -122,6 +122,7 @@ def trl(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         config = library.SFTConfig(
             output_dir=scratch, num_train_epochs=1, per_device_train_batch_size=args.batch, learning_rate=1e-3,
+            lr_scheduler_type="cosine", warmup_steps=0.05, weight_decay=0.0,
             bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, max_length=512,
             dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False, dataloader_pin_memory=False,
             report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="epoch", seed=SEED,

@@ -48,6 +48,9 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
     if not fitting:
         return summary | {"steps": 0}
     learn, check = split(fitting, training, seed)
+    if next(model.parameters()).device.type == "cpu":
+        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
+        cast("Any", model).set_attn_implementation("eager")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _ElaTrainer(
             model=model,
