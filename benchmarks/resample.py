@@ -3,8 +3,9 @@
     python benchmarks/resample.py [--questions 32] [--samples 5] [--batch 32] [--repeats 3]
 
 Both sides score the same chains of the demo's student after its warm-up; elad ends a continuation once it has
-concluded and gone on. The last line is JSON; `ratio` is bare seconds over elad's, `agreement` the mean over both
-of the share of continuations that end in the chain's answer, which must be alike.
+concluded and gone on. The last line is JSON; `ratio` is bare seconds over elad's, `agreement` each side's mean share of
+continuations that end in the chain's answer. These must be alike: `off` is their difference, paired by chain, in
+standard errors, and `met` needs it within three.
 """
 
 import argparse
@@ -41,14 +42,24 @@ def main() -> None:
     seconds = turns({name: lambda name=name: side(name) for name in sides}, args.repeats)
     found = ratios(seconds, "bare", "elad")
     ratio = statistics.median(found)
-    told = {"name": "resample", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET}
+    shares = {name: [agreement(one) for one in own] for name, own in scores.items()}
+    off = standard_errors(shares["elad"], shares["bare"])
+    told = {"name": "resample", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET and abs(off) <= 3}
     told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
-    print(json.dumps(told | {"agreement": {name: agreement(found) for name, found in scores.items()}}))
+    means = {name: round(statistics.fmean(own), 3) for name, own in shares.items()}
+    print(json.dumps(told | {"agreement": means, "off": round(off, 2)}))
 
 
-def agreement(scores: Sequence[StepScores]) -> float:
-    """The mean share of continuations that agree with the chain."""
-    return round(1 - statistics.fmean(value for one in scores for value in one.parts["inter"]), 3)
+def agreement(scores: StepScores) -> float:
+    """The mean share, over steps, of continuations that agree with the chain."""
+    return 1 - statistics.fmean(scores.parts["inter"])
+
+
+def standard_errors(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The mean difference in units of its standard error; 0 where all are equal."""
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    spread = statistics.stdev(differences) / len(differences) ** 0.5
+    return statistics.fmean(differences) / spread if spread else 0.0
 
 
 if __name__ == "__main__":

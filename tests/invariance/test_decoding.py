@@ -24,10 +24,10 @@ from transformers import (
 )
 
 from elad.errors import StudentError
+from elad.packing.tree import packs
 from elad.records import Sampling
 from elad.students import decoding
 from elad.students.decoding import Decoder
-from elad.students.prefixes import packs
 from elad.students.sampling import NO_TOKEN, draw
 
 WORDS = 20

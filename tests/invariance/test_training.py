@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 
 from elad.protocols import Prompt, Training
 from elad.records import Example, Message
-from elad.students.transformers import Lora, Transformers
+from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
 from elad.training.rows import IGNORED, collate, encode_example
 from elad.training.trainer import step_loss
@@ -92,30 +92,44 @@ def test_what_the_model_says_of_its_own_loss_does_not_matter(
     assert trained("takes none") == plain
 
 
-def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path) -> None:
+@pytest.mark.parametrize("size", [1, 40, 512])
+def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path, size: int) -> None:
     student = Transformers(model=str(folder), dtype="float32").open()
     rows = [encode_example(student.tokenizer, one) for one in examples(5)]
-    batch = collate(rows, student.tokenizer.pad_token_id)
-    loss = step_loss(student.model, batch, Sft())
-    total, count = 0.0, 0
+    batch = collate(rows, size)
+    loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
+    loss.total.backward()
+    found = gradients(student)
+    assert found
+    total, count = torch.tensor(0.0, dtype=torch.double), 0
     for row in rows:
         logits = student.model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
         for at in range(row.target_start, len(row)):
-            total -= logits[at - 1, row.ids[at]].item()
+            total = total - logits[at - 1, row.ids[at]]
             count += 1
+    total.backward()
     assert int(loss.count) == count
-    assert loss.total.item() == pytest.approx(total, rel=1e-5)
+    assert loss.total.item() == pytest.approx(total.item(), rel=1e-5)
+    for ours, plain in zip(found, gradients(student), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-4)
+
+
+def gradients(student: TransformersStudent) -> list[torch.Tensor]:
+    """Those of all weights, which are cleared."""
+    found = [weight.grad for weight in student.model.parameters() if weight.grad is not None]
+    student.model.zero_grad()
+    return found
 
 
 def test_the_end_of_text_carries_loss_though_it_is_the_padding_token(folder: Path) -> None:
     student = Transformers(model=str(folder), dtype="float32").open()
     tokenizer = student.tokenizer
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
-    short, long = (encode_example(tokenizer, one) for one in examples(2))
-    labels = collate([short, long], tokenizer.pad_token_id)["labels"]
-    assert labels[0, len(short) - 1] == tokenizer.eos_token_id
-    assert (labels[0, len(short) :] == IGNORED).all()
-    assert (labels[0, : short.target_start] == IGNORED).all()
+    rows = [encode_example(tokenizer, one) for one in examples(2)]
+    first, *labels = collate(rows)["labels"].tolist()
+    assert first == IGNORED
+    assert sorted(labels) == sorted(token for row in rows for token in row.ids[row.target_start :])
+    assert labels.count(tokenizer.eos_token_id) == 2
 
 
 def test_masked_positions_carry_no_gradient_and_an_empty_mask_has_a_graph() -> None:

@@ -297,9 +297,9 @@ def test_only_bought_rows_are_kept_aside_and_one_is_always_learnt_from(
 def loss_of(student: Student, row: Example) -> float:
     """Mean loss over the target, its end of text with it."""
     assert isinstance(student, TransformersStudent)
-    batch = collate([encode_example(student.tokenizer, row)], 0)
+    batch = collate([encode_example(student.tokenizer, row)])
     with torch.no_grad():
-        loss = step_loss(student.model, batch, Sft())
+        loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
     return float(loss.total / loss.count)
 
 

@@ -1,6 +1,6 @@
 """Forward passes that compute nothing twice: rows share their beginnings, and no finished row holds a batch.
 
-`Decoder.score` packs rows into trees (`prefixes`) and runs each tree once: a token sees the tokens of its own
+`Decoder.score` packs rows into trees (`elad.packing`) and runs each tree once: a token sees the tokens of its own
 row and no other. `Decoder.generate` takes a row's keys and values from its tree into a slot (`slots`); slots
 decode side by side, and a row that ends gives its slot to the next one. Both are exact: what comes out for a
 row is what the model gives for that row alone, up to rounding; `Decoder.check` sees to that for a model that is new.
@@ -20,10 +20,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from elad.errors import StudentError
+from elad.packing.layout import called, laid_out
+from elad.packing.sight import Sight
+from elad.packing.tree import Pack, packs
 from elad.records import Sampling
-from elad.students.prefixes import Pack, packs
 from elad.students.sampling import NO_TOKEN, draw
-from elad.students.sight import Sight
 from elad.students.slots import Line, Slots
 
 PACK = 512
@@ -166,19 +167,12 @@ class Decoder:
     def _run(self, pack: Pack, wanted: Callable[[int, list[int]], list[int]], *, keep: bool) -> _Ran:
         device = self.model.device
         nodes = sorted({node for i, path in pack.paths.items() for node in wanted(i, path)})
-        seen_TT = torch.eye(len(pack.tokens), dtype=torch.bool)
-        for node, parent in enumerate(pack.parents):
-            if parent >= 0:
-                seen_TT[node] |= seen_TT[parent]
-        depth_1T = torch.tensor([pack.depths], device=device)
-        apart_11TT = (depth_1T[:, :, None] - depth_1T[:, None])[None]
-        told = self.model(
-            input_ids=torch.tensor([pack.tokens], device=device),
-            attention_mask=self.sight.mask(seen_TT.to(device)[None, None], apart_11TT, self.model.dtype),
-            position_ids=depth_1T,
+        tree = {name: tensor.to(device) for name, tensor in laid_out([pack]).items()}
+        out = self.model(
+            **called(tree, self.sight, self.model.dtype),
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,
             logits_to_keep=torch.tensor(nodes, device=device),
         )
         spots = {node: spot for spot, node in enumerate(nodes)}
-        return _Ran(pack=pack, spots=spots, logits_NV=told.logits[0], cache=told.past_key_values)
+        return _Ran(pack=pack, spots=spots, logits_NV=out.logits[0], cache=out.past_key_values)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from elad.students.sight import Sight
+from elad.packing.sight import Sight
 
 
 @dataclass(slots=True, kw_only=True)

@@ -153,7 +153,7 @@ class TransformersStudent:
         """
         torch.manual_seed(seed)
         with _peft_quietly():
-            model, adapter = self._trainable()
+            model, adapter = self.trainable()
             summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
             model, adapter = model.merge_and_unload(), False
@@ -188,7 +188,7 @@ class TransformersStudent:
         said = [token for token in ids if token != NO_TOKEN and token not in self.decoder.ends]
         return self.tokenizer.decode(said, skip_special_tokens=True)
 
-    def _trainable(self) -> tuple[Any, bool]:
+    def trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained."""
         lora = self.settings.lora
         model = copy.deepcopy(self.model)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elad.packing.layout import laid_out
+from elad.packing.tree import packs
 from elad.protocols import Prompt
 from elad.records import Example, Message
 
@@ -61,21 +63,25 @@ def encode_example(tokenizer: Any, example: Example) -> Row:
     return Row(ids=(*prompt, *target), target_start=len(prompt), bought=example.source != "warmup")
 
 
-def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
-    """Right-padded `input_ids`, `attention_mask` and `labels`, each `[rows, longest]`."""
-    longest = max(len(row) for row in rows)
-    ids: list[list[int]] = []
-    mask: list[list[int]] = []
-    labels: list[list[int]] = []
-    for row in rows:
-        gap = longest - len(row)
-        ids.append([*row.ids, *[pad_id] * gap])
-        mask.append([*[1] * len(row), *[0] * gap])
-        labels.append(
-            [*[IGNORED] * row.target_start, *row.ids[row.target_start :], *[IGNORED] * gap]
-        )  # fmt: skip
-    return {
-        "input_ids": torch.tensor(ids),
-        "attention_mask": torch.tensor(mask),
-        "labels": torch.tensor(labels),
+def collate(rows: Sequence[Row], size: int = 512) -> dict[str, Tensor]:
+    """Rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
+
+    Besides what `laid_out` gives: `heads` `[K]`, the nodes of any tree after which a target token comes; `spots`
+    `[N, 2]`, for each target token its tree and its place in `heads`; and `labels` `[1 + N]`, the target tokens after
+    one that is none, since the Trainer counts them with or without the first.
+    """
+    trees = list(packs([row.ids[:-1] for row in rows], size))
+    before = [
+        (place, node, token)
+        for place, tree in enumerate(trees)
+        for i, path in tree.paths.items()
+        for node, token in zip(path, rows[i].ids[1:], strict=True)
+        if rows[i].target_start <= tree.depths[node] + 1
+    ]
+    heads = sorted({node for _, node, _ in before})
+    at = {node: spot for spot, node in enumerate(heads)}
+    return laid_out(trees) | {
+        "heads": torch.tensor(heads),
+        "spots": torch.tensor([[place, at[node]] for place, node, _ in before]),
+        "labels": torch.tensor([IGNORED, *(token for _, _, token in before)]),
     }

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from elad.packing.layout import called
+from elad.packing.sight import Sight
 from elad.protocols import LossSum, Objective, Training
 from elad.records import Example
-from elad.training.rows import IGNORED, Row, collate, encode_example
+from elad.training.rows import Row, collate, encode_example
 
 Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
@@ -46,17 +48,20 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
     if not fitting:
         return summary | {"steps": 0}
     learn, check = split(fitting, training, seed)
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    if next(model.parameters()).device.type == "cpu":
+        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
+        cast("Any", model).set_attn_implementation("eager")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
             train_dataset=_Rows(learn),
             eval_dataset=_Rows(check) if check else None,
-            data_collator=lambda items: collate([item["row"] for item in items], pad_id),
+            data_collator=lambda items: collate([item["row"] for item in items]),
             callbacks=_callbacks(training, progress, checked=bool(check)),
         )
         trainer.objective = objective
+        trainer.sight = Sight.of(model.config)
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -85,28 +90,21 @@ def split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row]
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
-def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective) -> LossSum:
-    """The objective's sum and count over one padded batch.
+def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective, sight: Sight) -> LossSum:
+    """The objective's sum and count over one packed batch.
 
-    The head is applied only where some row of the batch carries loss: logits over the whole
+    The head is applied only where some tree of the batch carries loss: logits over the whole
     vocabulary are the largest thing in memory when a small model is trained.
     """
-    targets_BT = inputs["labels"][:, 1:]
-    kept_K = (targets_BT != IGNORED).any(dim=0).nonzero().squeeze(-1)
-    logits_BKV = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        logits_to_keep=kept_K,
-        use_cache=False,
-    ).logits
-    targets_BK = targets_BT[:, kept_K]
-    mask_BK = targets_BK != IGNORED
-    targets_N = targets_BK[mask_BK]
-    return objective(logits_BKV[mask_BK], targets_N, torch.ones_like(targets_N, dtype=torch.bool))
+    dtype = next(model.parameters()).dtype
+    logits_BKV = model(**called(inputs, sight, dtype), logits_to_keep=inputs["heads"], use_cache=False).logits
+    targets_N = inputs["labels"][1:]
+    tree_N, spot_N = inputs["spots"].unbind(-1)
+    return objective(logits_BKV[tree_N, spot_N], targets_N, torch.ones_like(targets_N, dtype=torch.bool))
 
 
 class _Rows(Dataset[dict[str, Any]]):
-    """Rows in the shape in which the Trainer's sampler can read their lengths."""
+    """Rows in the shape in which the Trainer hands them on."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -115,13 +113,14 @@ class _Rows(Dataset[dict[str, Any]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input_ids": self.rows[index].ids, "row": self.rows[index]}
+        return {"row": self.rows[index]}
 
 
 class _ElaTrainer(Trainer):
     """The Trainer with an objective in place of the model's own loss."""
 
     objective: Objective
+    sight: Sight
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -129,7 +128,7 @@ class _ElaTrainer(Trainer):
         """The loss divided by the target tokens of the whole step, not of the micro-batch."""
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
-        mean = step_loss(model, inputs, self.objective).total / num_items_in_batch
+        mean = step_loss(model, inputs, self.objective, self.sight).total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -139,7 +138,7 @@ class _ElaTrainer(Trainer):
         total, count = 0.0, 0
         with torch.no_grad():
             for inputs in self.get_eval_dataloader():
-                loss = step_loss(model, self._prepare_inputs(inputs), self.objective)
+                loss = step_loss(model, self._prepare_inputs(inputs), self.objective, self.sight)
                 total, count = total + float(loss.total), count + int(loss.count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
@@ -176,7 +175,6 @@ def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -
         lr_scheduler_type="cosine",
         warmup_steps=training.warmup_ratio,
         weight_decay=0.0,
-        train_sampling_strategy="group_by_length",
         seed=seed % 2**32,
         data_seed=seed % 2**32,
         eval_strategy="epoch" if checked else "no",

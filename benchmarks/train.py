@@ -1,0 +1,155 @@
+"""Training tokens a second and peak memory, against TRL's `SFTTrainer` on the same rows, in one run.
+
+    pip install 'elad[train,bench]'
+    python benchmarks/train.py [--rows 192] [--batch 16] [--micro 4] [--repeats 3] [--data FILE]...
+
+SmolLM2-135M in bfloat16, LoRA of rank 16 on all linear layers, one epoch over chains of the packaged sample (their
+prompts and recorded rationales). Each side trains in a process of its own, in turns. A token is one of a row, prompt
+included, whatever is padded or shared. The last line is JSON: `ratio` is elad's tokens a second over TRL's,
+`memory` elad's peak over TRL's; `met` says whether both targets are.
+"""
+
+import argparse
+import importlib
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elad import sample
+from elad.protocols import Training
+from elad.records import Example
+from elad.students.transformers import Transformers
+from elad.tasks.numeric import Numeric
+from elad.tasks.reading import read
+from elad.training.objectives.sft import Sft
+from elad.training.rows import IGNORED, encode_example
+from elad.training.trainer import train
+
+TARGET, MEMORY_TARGET = 1.3, 0.5
+SEED = 0
+
+
+def main() -> None:
+    """Prints what each turn took, and one JSON line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--micro", type=int, default=4, help="rows at once on our side; TRL has the whole batch")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--data", action="append", help="files of questions with rationales")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(SIDES[args.side](args)))
+        return
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    for turn in range(args.repeats):
+        for side in sorted(SIDES, reverse=turn % 2 == 1):
+            found[side].append(apart(side))
+            print(side, found[side][-1], flush=True)
+    ratios = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(found["elad"], found["trl"], strict=True)]
+    ratio = statistics.median(ratios)
+    memory = statistics.median(a["peak_mib"] / b["peak_mib"] for a, b in zip(found["elad"], found["trl"], strict=True))
+    told = {"name": "train", "ratio": round(ratio, 3), "target": TARGET, "memory": round(memory, 3)}
+    told |= {"memory_target": MEMORY_TARGET, "met": ratio >= TARGET and memory <= MEMORY_TARGET, "runs": args.repeats}
+    print(json.dumps(told | {"spread": [round(min(ratios), 3), round(max(ratios), 3)], "sides": found}))
+
+
+def apart(side: str) -> dict[str, Any]:
+    """One side in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *sys.argv, "--side", side],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def examples(args: argparse.Namespace) -> list[Example]:
+    """Rows in an order drawn once, the same for both sides."""
+    task = Numeric()
+    files = args.data or [str(sample.folder() / name) for name in ("pool.jsonl", "heldout.jsonl")]
+    problems = [problem for problem in read(files, columns={}, limit=None, base=Path()) if problem.rationale]
+    random.Random(SEED).shuffle(problems)
+    return [
+        Example(
+            problem_id=problem.id,
+            messages=task.messages(problem),
+            target=f"{problem.rationale}\n{task.conclusion(problem, problem.answer or '')}",
+            source="warmup",
+        )
+        for problem in problems[: args.rows]
+    ]
+
+
+def elad(args: argparse.Namespace) -> dict[str, Any]:
+    """Our trainer, with its defaults but for the size of the steps."""
+    student, rows = Transformers().open(), examples(args)
+    model, _ = student.trainable()
+    training = Training(epochs=1, batch_size=args.batch, micro_batch_size=args.micro)
+    began = time.monotonic()
+    summary = train(model, student.tokenizer, rows, Sft(), training, seed=SEED)
+    return measured(rows, student.tokenizer, time.monotonic() - began, summary["losses"][-1])
+
+
+def trl(args: argparse.Namespace) -> dict[str, Any]:
+    """TRL's, on the rows as we encode them, with loss on the completion."""
+    from datasets import Dataset
+
+    library: Any = importlib.import_module("trl")
+    student, rows = Transformers().open(), examples(args)
+    model, _ = student.trainable()
+    encoded = [encode_example(student.tokenizer, row) for row in rows]
+    columns = [
+        {
+            "input_ids": list(row.ids),
+            "labels": [IGNORED] * row.target_start + list(row.ids[row.target_start :]),
+        }
+        for row in encoded
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        config = library.SFTConfig(
+            output_dir=scratch, num_train_epochs=1, per_device_train_batch_size=args.batch, learning_rate=1e-3,
+            lr_scheduler_type="cosine", warmup_steps=0.05, weight_decay=0.0,
+            bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, max_length=512,
+            dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False, dataloader_pin_memory=False,
+            report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="epoch", seed=SEED,
+        )  # fmt: skip
+        trainer = library.SFTTrainer(
+            model=model, args=config, train_dataset=Dataset.from_list(columns), processing_class=student.tokenizer
+        )
+        began = time.monotonic()
+        result = trainer.train()
+    return measured(rows, student.tokenizer, time.monotonic() - began, result.training_loss)
+
+
+def measured(rows: Sequence[Example], tokenizer: Any, seconds: float, loss: float) -> dict[str, Any]:
+    """Rate, peak and loss of one side."""
+    tokens = sum(len(encode_example(tokenizer, row)) for row in rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "tokens_per_second": round(tokens / seconds, 1),
+        "seconds": round(seconds, 1),
+        "peak_mib": round(peak),
+        "loss": round(loss, 4),
+        "rows": len(rows),
+    }
+
+
+SIDES = {"elad": elad, "trl": trl}
+
+
+if __name__ == "__main__":
+    main()

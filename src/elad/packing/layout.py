@@ -1,0 +1,40 @@
+"""Trees as a causal language model takes them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elad.packing.sight import Sight
+from elad.packing.tree import Pack
+
+
+def laid_out(packs: Sequence[Pack]) -> dict[str, Tensor]:
+    """A batch of B trees, padded to T nodes: `input_ids` and `position_ids` `[B, T]`, and `seen` `[B, T, T]`.
+
+    `seen` says which nodes (last) a node (middle) sees: itself and its ancestors; what is padded, itself alone.
+    """
+    longest = max(len(pack.tokens) for pack in packs)
+    seen_BTT = torch.eye(longest, dtype=torch.bool).repeat(len(packs), 1, 1)
+    for seen_TT, pack in zip(seen_BTT, packs, strict=True):
+        for node, parent in enumerate(pack.parents):
+            if parent >= 0:
+                seen_TT[node] |= seen_TT[parent]
+
+    def padded(lists: Sequence[list[int]]) -> Tensor:
+        return torch.tensor([[*own, *[0] * (longest - len(own))] for own in lists])
+
+    tokens, depths = [pack.tokens for pack in packs], [pack.depths for pack in packs]
+    return {"input_ids": padded(tokens), "position_ids": padded(depths), "seen": seen_BTT}
+
+
+def called(trees: Mapping[str, Tensor], sight: Sight, dtype: torch.dtype) -> dict[str, Any]:
+    """What a model is called with, so that each node sees what it may see."""
+    depth_BT = trees["position_ids"]
+    apart_B1TT = (depth_BT[:, :, None] - depth_BT[:, None])[:, None]
+    return {
+        "input_ids": trees["input_ids"],
+        "position_ids": depth_BT,
+        "attention_mask": sight.mask(trees["seen"][:, None], apart_B1TT, dtype),
+    }
