@@ -47,7 +47,8 @@ def mean_difference(rows: Rows, level: float = 0.95) -> Estimate:
 
     Student's t over the means of the seeds, with S - 1 degrees of freedom; to their variance is added what the
     questions vary by for all seeds alike, which those means cannot show. It is never narrower than the questions
-    alone make it. With two seeds it is very wide (t is 12.7), with three 4.3. A bootstrap over so few seeds covers too seldom (docs/design.md) [D].
+    alone make it. With two seeds it is very wide (t is 12.7), with three 4.3. A bootstrap over so few seeds covers
+    too seldom (docs/design.md) [D].
 
     Raises: ValueError with fewer than two seeds or questions, which say nothing of how others vary.
     """
