@@ -89,7 +89,9 @@ def test_two_copies_of_a_run_save_nothing(runs: Path, tmp_path: Path) -> None:
 def test_one_seed_says_what_it_cannot_say(runs: Path) -> None:
     found, _ = compare(folders(runs, 0))
     assert found["verdict"] == "not enough seeds"
-    assert (found["saving_tokens"]["low"], found["saving_tokens"]["high"], found["auc_difference"]["low"]) == (None,) * 3
+    assert (found["saving_tokens"]["low"], found["saving_tokens"]["high"], found["auc_difference"]["low"]) == (
+        None,
+    ) * 3
     assert "cannot tell the method from the luck of its seed" in told_of(found)
     assert "two seeds tell only" in told_of(compare(folders(runs, 0, 1))[0])
 
@@ -176,11 +178,11 @@ def test_a_reply_from_the_cache_is_priced_by_who_bought_it(runs: Path, tmp_path:
         folder = Path(shutil.copytree(runs / name, tmp_path / f"{name}-cached"))
         with Ledger(folder, write=True) as ledger:
             free = "json_set(payload, '$.cached', json('true'), '$.charge', json('{\"calls\": 0}'))"
-            ledger._db.execute(f"UPDATE events SET payload = {free} WHERE kind = ?", (Kind.REPLY,))  # pyright: ignore[reportPrivateUsage]
+            ledger._db.execute(f"UPDATE events SET payload = {free} WHERE kind = ?", (Kind.REPLY,))
             for event in list(ledger.events(Kind.ROUND)):
                 charge = json.dumps({"calls": 0})
                 query = "UPDATE events SET payload = json_set(payload, '$.charge', json(?)) WHERE seq = ?"
-                ledger._db.execute(query, (charge, event.seq))  # pyright: ignore[reportPrivateUsage]
+                ledger._db.execute(query, (charge, event.seq))
         return folder
 
     free = cached("elad-0")

@@ -42,10 +42,11 @@ def saving(arm: Sequence[Curve], reference: Sequence[Curve], cost: str, accuracy
     noisy costs, and what was never reached is no number in it (after Fieller 1954; the two ends are ours [D]).
     """
     there, here = reached(reference, cost, accuracy), reached(arm, cost, accuracy)
-    known = not isinstance(there, Reach) and there > 0
-    value = 1 - here / there if known and not isinstance(here, Reach) else None
-    interval = known and len(arm) > 1
-    low, high = _ends(arm, reference, cost, there) if interval and not isinstance(there, Reach) else (None, None)
+    value, low, high, interval = None, None, None, False
+    if not isinstance(there, Reach) and there > 0:
+        value = None if isinstance(here, Reach) else 1 - here / there
+        interval = len(arm) > 1
+        low, high = _ends(arm, reference, cost, there) if interval else (None, None)
     return Saving(accuracy=accuracy, spent=here, reference=there, value=value, low=low, high=high, interval=interval)
 
 
@@ -55,7 +56,8 @@ def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str
     Raises: ValueError where some curve has spent nothing.
     """
     end = common_end([*arm, *reference], cost)
-    return _differences(arm, reference, lambda curve: area(curve.costs[cost], end), lambda c: area(c.costs[cost], end))
+    ours, theirs = ([curve.values(area(curve.costs[cost], end)) for curve in curves] for curves in (arm, reference))
+    return _differences(ours, theirs)
 
 
 def _ends(
@@ -63,11 +65,12 @@ def _ends(
 ) -> tuple[float | None, float | None]:
     """The ends of the interval of the saving against a reference that has spent `there`."""
     end = common_end(arm, cost)
+    theirs = [curve.values(at(curve.costs[cost], there)) for curve in reference]
 
     @cache
     def held(amount: float) -> Estimate:
-        ours, theirs = (lambda c: at(c.costs[cost], amount)), (lambda c: at(c.costs[cost], there))
-        return mean_difference(_differences(arm, reference, ours, theirs))
+        ours = [curve.values(at(curve.costs[cost], amount)) for curve in arm]
+        return mean_difference(_differences(ours, theirs))
 
     worse_until = _first(lambda amount: held(amount).high >= 0, end)
     better_from = _first(lambda amount: held(amount).low > 0, end)
@@ -91,14 +94,5 @@ def _first(holds: Callable[[float], bool], end: float) -> float | None:
     return None
 
 
-def _differences(
-    arm: Sequence[Curve],
-    reference: Sequence[Curve],
-    ours: Callable[[Curve], list[float]],
-    theirs: Callable[[Curve], list[float]],
-) -> Rows:
-    rows: list[list[float]] = []
-    for one, other in zip(arm, reference, strict=True):
-        pairs = zip(one.values(ours(one)), other.values(theirs(other)), strict=True)
-        rows.append([mine - its for mine, its in pairs])
-    return rows
+def _differences(ours: Rows, theirs: Rows) -> Rows:
+    return [[mine - its for mine, its in zip(one, other, strict=True)] for one, other in zip(ours, theirs, strict=True)]

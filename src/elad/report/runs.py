@@ -211,7 +211,7 @@ def _refuse_repeated(members: Sequence[Read]) -> None:
 
 def _names(sets: Sequence[Sequence[Read]]) -> list[str]:
     told = [{run.name for run in members} for members in sets]
-    if all(len(names) == 1 for names in told) and len(set.union(*told)) == len(sets):
+    if all(len(names) == 1 for names in told) and len({name for names in told for name in names}) == len(sets):
         return [next(iter(names)) for names in told]
     settings = [members[0].settings for members in sets]
     every = {key for one in settings for key in one}
