@@ -15,6 +15,7 @@ from elad.ledger.events import Ledger
 from elad.progress import Progress
 from elad.records import Round
 from elad.stages.buying import allowance, buy, select
+from elad.stages.calibrating import calibrate
 from elad.stages.drafting import draft, score
 from elad.stages.learning import evaluate, learn
 from elad.world import OutOfTime, World
@@ -56,5 +57,6 @@ def turn(world: World, number: int, count: int) -> Round:
     candidates = score(world, drafts, number)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends
+    calibrate(world, picks, number)
     world.student = learn(world, number)
     return evaluate(world, number)

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     CONTINUATION = "continuation"
     """The student went on from a repaired step."""
     REVISION = "revision"
+    CALIBRATION = "calibration"
+    """What the verdicts of a round say of the scores; the last one of a round holds."""
     TRAINING = "training"
     GRADE = "grade"
     STAGE = "stage"

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from elad.errors import RunFolderError
+from elad.evaluation.intervals import wilson
 from elad.ledger.events import PLAN_FILE, Kind, Ledger, is_held
 from elad.records import Round, from_json
 
@@ -28,6 +29,7 @@ def status(folder: Path) -> dict[str, Any]:
             "state": state,
             "reason": reason,
             "rounds": _rounds([latest[number] for number in sorted(latest)]),
+            "calibration": _calibration(ledger),
             "spent": {
                 "money": spent.money,
                 "currency": spent.currency,
@@ -65,6 +67,37 @@ def round_table(told: dict[str, Any]) -> Table:
             *([f"{row['too_long']} of {row['examples'] + row['too_long']}"] if left_out else []),
         )
     return table
+
+
+def calibration_table(told: dict[str, Any]) -> Table | None:
+    """Whether the scores told wrong from right, round by round; None where the teacher has judged nothing."""
+    rows = [row for row in told["calibration"] if row["judged"]]
+    if not rows:
+        return None
+    currency = told["spent"]["currency"] or ""
+    table = Table(title="score against verdicts (AUROC, calibration error)", title_justify="left")
+    for head in ("round", "wrong steps", "wrong questions", "needed no repair", "spent on these"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        low, high = row["interval"]
+        charge = row["unneeded_charge"]
+        table.add_row(
+            str(row["round"]),
+            _detected(row["steps"]),
+            _detected(row["questions"]),
+            f"{row['unneeded']} of {row['judged']} ({low:.0%} to {high:.0%})",
+            f"{charge['tokens_in']} + {charge['tokens_out']} tokens, {charge['money']:.4f} {currency}".rstrip(),
+        )
+    return table
+
+
+def _detected(found: dict[str, Any]) -> str:
+    share = f"{found['wrong']} of {found['n']}"
+    if not found["n"]:
+        return "cannot be said: none scored and judged"
+    if found["auroc"] is None:
+        return f"cannot be said: {share} wrong; {found['calibration_error']:.2f}"
+    return f"{found['auroc']:.2f}, {found['calibration_error']:.2f} ({share} wrong)"
 
 
 def outcome_table(told: dict[str, Any]) -> Table:
@@ -138,6 +171,15 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
         )
         before = charge
     return out
+
+
+def _calibration(ledger: Ledger) -> list[dict[str, Any]]:
+    """The calibration of each round, with Wilson's interval of the share that needed no repair."""
+    latest = {event.round: event.payload for event in ledger.events(Kind.CALIBRATION)}
+    return [
+        {"round": number, **told, "interval": list(wilson(told["unneeded"], told["judged"]))}
+        for number, told in sorted(latest.items())
+    ]
 
 
 def _outcomes(ledger: Ledger) -> dict[str, dict[str, int]]:

@@ -1,0 +1,134 @@
+"""Does an arm save anything against another? The answer from finished runs, with its interval."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from elad.errors import InputError, RunFolderError
+from elad.evaluation.curves import Curve, Reach, common_end
+from elad.evaluation.paired import mean_difference, sign_flips
+from elad.evaluation.saving import Saving, area_differences, final_accuracy, saving
+from elad.records import derive_seed, to_json
+from elad.report.runs import COSTS, Arm, read_arms
+
+SAVES, COSTS_MORE, NOTHING, TOO_FEW = "saves", "costs", "no measurable saving", "not enough seeds"
+ENOUGH_SEEDS = 2
+
+
+def compare(folders: Sequence[Path], to_accuracy: float | None = None) -> tuple[dict[str, Any], list[Arm]]:
+    """What the runs say, as plain JSON values, and the arms that they make.
+
+    The reference is the arm that selects at random where just one does, else the first. Each other arm is compared
+    with it on the seeds that both have; the figures at the top are those of the first one. They are taken at the
+    accuracy that the reference has where its spending ends, or at `to_accuracy`. The verdict goes by the teacher's
+    output tokens, or by the questions where no tokens were counted.
+    Raises: InputError for an accuracy outside 0..1, RunFolderError for runs that cannot be compared.
+    """
+    if to_accuracy is not None and not 0 < to_accuracy <= 1:
+        raise InputError(f"--to-accuracy: must lie above 0 and at most at 1, not {to_accuracy:g}")
+    if len(folders) < ENOUGH_SEEDS:
+        raise InputError("compare needs the folders of at least two runs")
+    arms = read_arms(folders)
+    reference = _reference(arms)
+    others = [arm for arm in arms if arm is not reference]
+    comparisons = [_compared(arm, reference, to_accuracy) for arm in others]
+    told = comparisons[0] | {
+        "heldout": len(reference.runs[0].questions),
+        "currency": reference.runs[0].currency or others[0].runs[0].currency,
+        "arms": [_arm(arm) for arm in arms],
+        "comparisons": comparisons,
+    }
+    return told, arms
+
+
+def _reference(arms: Sequence[Arm]) -> Arm:
+    by_lot = [arm for arm in arms if arm.runs[0].settings.get("selector.kind") == "random"]
+    return by_lot[0] if len(by_lot) == 1 else arms[0]
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    last = [run.curve.accuracies[-1] for run in arm.runs]
+    return {
+        "name": arm.name,
+        "seeds": sorted(arm.seeds),
+        "folders": [str(run.folder) for run in arm.runs],
+        "accuracy": fmean(last),
+        "lowest": min(last),
+        "highest": max(last),
+        **{cost: fmean(run.curve.costs[cost][-1] for run in arm.runs) for cost in COSTS},
+    }
+
+
+def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, Any]:
+    seeds = sorted(arm.seeds & reference.seeds)
+    if not seeds:
+        raise RunFolderError(f"{arm.name} and {reference.name} have no seed in common: runs are compared seed by seed")
+    ours, theirs = arm.curves(seeds), reference.curves(seeds)
+    spent = [cost for cost in COSTS if common_end([*ours, *theirs], cost) > 0]
+    if not spent:
+        raise RunFolderError(f"{arm.name} or {reference.name} has bought nothing; there is nothing to compare")
+    by = spent[0]
+    accuracy = to_accuracy or min(final_accuracy(theirs, cost) for cost in spent)
+    same = [c.right for c in ours] == [c.right for c in theirs] and [c.costs for c in ours] == [c.costs for c in theirs]
+    savings = {cost: saving(ours, theirs, cost, accuracy) for cost in spent}
+    told: dict[str, Any] = {
+        "arm": arm.name,
+        "reference": reference.name,
+        "seeds": len(seeds),
+        "paired_seeds": seeds,
+        "unpaired_seeds": sorted(arm.seeds ^ reference.seeds),
+        "accuracy": accuracy,
+        "by": by,
+        "verdict": _verdict(savings[by], len(seeds), same=same),
+        "same": same,
+    }
+    for cost in COSTS:
+        name = "saving_tokens" if cost == "tokens_out" else f"saving_{cost}"
+        told[name] = _told(savings[cost], same=same) if cost in savings else None
+    told["auc_difference"], told["permutation"] = _along(ours, theirs, by)
+    return told
+
+
+def _verdict(found: Saving, seeds: int, *, same: bool) -> str:
+    if same:
+        return NOTHING
+    if seeds < ENOUGH_SEEDS:
+        return TOO_FEW
+    if found.low is not None and found.low > 0:
+        return SAVES
+    return COSTS_MORE if found.high is not None and found.high < 0 else NOTHING
+
+
+def _told(found: Saving, *, same: bool) -> dict[str, Any]:
+    """A saving as JSON; runs that are the same in every answer and cost save 0 and nothing else."""
+    nothing = 0.0 if same else None
+    ends = {"low": nothing, "high": nothing} if same else {"low": found.low, "high": found.high}
+    value = nothing if same else found.value
+    return {
+        "value": value,
+        **ends,
+        "interval": found.interval or same,
+        "spent": found.spent,
+        "reference": found.reference,
+    }
+
+
+def _along(ours: Sequence[Curve], theirs: Sequence[Curve], cost: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The difference of the areas under the curves, and whether its sign could be chance."""
+    rows = area_differences(ours, theirs, cost)
+    several = len(rows) >= ENOUGH_SEEDS
+    found = mean_difference(rows) if several else None
+    value = found.value if found else fmean(rows[0])
+    area = {"value": value, "low": found.low if found else None, "high": found.high if found else None, "over": cost}
+    area["common_end"] = common_end([*ours, *theirs], cost)
+    flips = {
+        "answers": sign_flips([value for row in rows for value in row], seed=derive_seed("permutation")),
+        "seeds": sign_flips([fmean(row) for row in rows], seed=derive_seed("permutation")),
+    }
+    return area, {name: to_json(flip) for name, flip in flips.items()}
+
+
+def never(value: object) -> bool:
+    """Whether a cost in what was told is none, because the accuracy was never reached."""
+    return value == Reach.NEVER

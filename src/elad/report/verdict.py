@@ -1,0 +1,141 @@
+"""What a comparison says, in words and as a table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from elad.report.compare import ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never
+from elad.report.runs import COSTS
+
+_KEY = {"tokens_out": "saving_tokens", "tokens_in": "saving_tokens_in", "questions": "saving_questions"}
+_FEW_SEEDS = 3
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """The answer in one sentence."""
+    arm, reference, by, verdict = told["arm"], told["reference"], told["by"], told["verdict"]
+    found = told[_KEY.get(by, f"saving_{by}")]
+    if told["same"]:
+        return f"{NOTHING}: {arm} and {reference} are the same in every answer and every cost"
+    core = _core(told, found)
+    if verdict == TOO_FEW:
+        return f"{TOO_FEW}: in one pair of runs, {core}; there is no interval"
+    if found["interval"]:
+        core += f" (95 % interval: {_range(found, by)})"
+    if verdict == NOTHING:
+        return f"{NOTHING}: {core}"
+    return core if verdict == SAVES else f"{arm} costs more: {core}"
+
+
+def remarks(told: dict[str, Any]) -> Iterator[str]:
+    """What has to be said beside the sentence, and what cannot be said."""
+    if told["seeds"] < ENOUGH_SEEDS and not told["same"]:
+        yield (
+            "one pair of runs cannot tell the method from the luck of its seed: no interval, no verdict; "
+            "give at least two seeds of each arm, three to five are better"
+        )
+    elif told["seeds"] < _FEW_SEEDS and not told["same"]:
+        yield "two seeds tell only very large differences: the interval is 12.7 standard errors wide to each side"
+    if told["unpaired_seeds"]:
+        yield f"left out, as only one of the arms has them: seeds {', '.join(map(str, told['unpaired_seeds']))}"
+    if told["by"] != "tokens_out":
+        yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
+    found = told[_KEY.get(told["by"], f"saving_{told['by']}")]
+    if never(found["reference"]):
+        yield f"{told['reference']} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
+    elif found["low"] is None and found["interval"] and not told["same"]:
+        yield "the interval is open below: at its end the arm is not clearly above that accuracy, and may need more"
+
+
+def arms_table(told: dict[str, Any]) -> Table:
+    """What each arm came to and spent, as means over its seeds."""
+    table = Table(title=f"{told['heldout']} held-out questions", title_justify="left")
+    table.add_column("arm")
+    currency = f" ({told['currency']})" if told["currency"] else ""
+    for head in ("seeds", "last accuracy (range)", *(label(cost) for cost in COSTS)):
+        table.add_column(head + (currency if head == "money" else ""), justify="right")
+    for arm in told["arms"]:
+        table.add_row(
+            arm["name"],
+            ", ".join(map(str, arm["seeds"])),
+            f"{arm['accuracy']:.1%} ({arm['lowest']:.1%} to {arm['highest']:.1%})",
+            *(_amount(arm[cost], cost) for cost in COSTS),
+        )
+    return table
+
+
+def saving_table(told: dict[str, Any]) -> Table:
+    """What one arm saves against the reference, by what is spent."""
+    heading = f"{told['arm']} against {told['reference']}, to reach {told['accuracy']:.1%}, {_seeds(told)}"
+    table = Table(title=heading, title_justify="left")
+    table.add_column("")
+    for head in (told["arm"], told["reference"], "saving", "95 % interval"):
+        table.add_column(head, justify="right")
+    for cost in COSTS:
+        found = told[_KEY.get(cost, f"saving_{cost}")]
+        if found is None:
+            continue
+        table.add_row(
+            label(cost),
+            _amount(found["spent"], cost),
+            _amount(found["reference"], cost),
+            "cannot be said" if found["value"] is None else f"{found['value']:.1%}",
+            _range(found, cost) if found["interval"] else "cannot be said",
+        )
+    return table
+
+
+def along_line(told: dict[str, Any]) -> str:
+    """The difference along the whole curve, with its tests."""
+    area, flips = told["auc_difference"], told["permutation"]
+    points = f"mean accuracy along the curve: {100 * area['value']:+.1f} points"
+    if area["low"] is not None:
+        points += f" (95 % interval {100 * area['low']:+.1f} to {100 * area['high']:+.1f})"
+    tests = f"sign flips p = {flips['answers']['p']:.3g} over answers, {flips['seeds']['p']:.3g} over seeds"
+    return f"{points}, up to {_amount(area['common_end'], area['over'])} {COSTS[area['over']]}; {tests}"
+
+
+def label(cost: str) -> str:
+    """A short head for a cost."""
+    return COSTS[cost].removeprefix("teacher ")
+
+
+def _core(told: dict[str, Any], found: dict[str, Any]) -> str:
+    arm, reference, by, accuracy = told["arm"], told["reference"], told["by"], f"{told['accuracy']:.1%}"
+    if never(found["reference"]):
+        other = (
+            "nor did" if never(found["spent"]) else f"with {_amount(found['spent'], by)} {COSTS[by]} it was reached by"
+        )
+        return f"{reference} never reached {accuracy}, {other} {arm}"
+    if never(found["spent"]):
+        needed = f"{_amount(found['reference'], by)} {COSTS[by]}"
+        return f"{arm} never reached {accuracy}, which {reference} reached with {needed}"
+    if found["value"] is None:
+        return f"{reference} had {accuracy} before anything was bought"
+    return f"{arm} reached {accuracy} with {_less(found['value'], by)} {COSTS[by]} than {reference}"
+
+
+def _seeds(told: dict[str, Any]) -> str:
+    return "1 seed" if told["seeds"] == 1 else f"{told['seeds']} seeds"
+
+
+def _less(share: float, cost: str) -> str:
+    fewer = "less" if cost == "money" else "fewer"
+    return f"{share:.0%} {fewer}" if share >= 0 else f"{-share:.0%} more"
+
+
+def _range(found: dict[str, Any], cost: str) -> str:
+    """The interval of a saving in words; with no low end, the arm may need more than it has spent."""
+    low, high = found["low"], found["high"]
+    if low is not None and low >= 0:
+        return f"{low:.0%} to {_less(high, cost)}"
+    if low is not None and high < 0:
+        return f"{-high:.0%} to {_less(low, cost)}"
+    return f"{'open' if low is None else _less(low, cost)} to {_less(high, cost)}"
+
+
+def _amount(value: Any, cost: str) -> str:
+    if never(value):
+        return "never reached"
+    return f"{value:,.4f}" if cost == "money" else f"{value:,.0f}"

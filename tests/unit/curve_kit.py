@@ -1,0 +1,47 @@
+"""Learning curves by simulation: the accuracy of each arm is known exactly, and seeds and questions vary as told."""
+
+from math import exp, sqrt
+from random import Random
+from statistics import NormalDist
+
+from elad.evaluation.curves import Curve
+
+_NORMAL = NormalDist()
+ROUNDS, STEP = 5, 30
+
+
+def true_accuracy(spent: float, pace: float = 1.0) -> float:
+    """What all curves follow: an arm of pace 2 is where another is that has spent twice as much."""
+    return 0.15 + 0.45 * (1 - exp(-spent * pace / 60))
+
+
+def questions(rng: Random, count: int) -> list[float]:
+    """How easy each question is, for all runs alike."""
+    return [rng.gauss(0, 1) for _ in range(count)]
+
+
+def simulated(rng: Random, easy: list[float], *, seeds: int, pace: float = 1.0, luck: float = 0.0) -> list[Curve]:
+    """The runs of one arm; `luck` is the share of the variance that belongs to a seed, from round 1 on."""
+    curves: list[Curve] = []
+    for seed in range(seeds):
+        lucky = rng.gauss(0, 1)
+        own = [rng.gauss(0, 1) for _ in easy]
+        rows: list[tuple[bool, ...]] = []
+        for number in range(ROUNDS):
+            cut = _NORMAL.inv_cdf(true_accuracy(number * STEP, pace))
+            share = luck if number else 0.0
+            rest = sqrt((0.6 - share) / 2)
+            rows.append(
+                tuple(
+                    sqrt(0.4) * one + sqrt(share) * lucky + rest * mine + rest * rng.gauss(0, 1) < cut
+                    for one, mine in zip(easy, own, strict=True)
+                )
+            )
+        costs = tuple(float(number * STEP) for number in range(ROUNDS))
+        curves.append(Curve(seed=seed, costs={"tokens": costs}, right=tuple(rows)))
+    return curves
+
+
+def plain(costs: list[float], right: list[list[bool]], seed: int = 0) -> Curve:
+    """A curve as it is told."""
+    return Curve(seed=seed, costs={"tokens": tuple(costs)}, right=tuple(tuple(row) for row in right))

@@ -1,0 +1,132 @@
+"""Savings: what they are, where they cannot be told, and that their interval covers."""
+
+from random import Random
+
+import pytest
+from curve_kit import ROUNDS, STEP, plain, questions, simulated, true_accuracy
+
+from elad.evaluation.bands import bands
+from elad.evaluation.curves import Reach, accuracy_at, area, at
+from elad.evaluation.paired import mean_difference
+from elad.evaluation.saving import area_differences, final_accuracy, saving
+
+SLOW = [[False] * 4, [True, False, False, False], [True, True, False, False]]
+FAST = [[False] * 4, [True, True, False, False], [True, True, True, False]]
+
+
+def test_a_saving_is_what_is_not_spent() -> None:
+    arm, reference = [plain([0, 10, 20], FAST)], [plain([0, 10, 20], SLOW)]
+    assert final_accuracy(reference, "tokens") == 0.5
+    found = saving(arm, reference, "tokens", 0.5)
+    assert (found.spent, found.reference, found.value) == (10, 20, 0.5)
+    back = saving(reference, arm, "tokens", 0.5)
+    assert back.value == -1.0
+    assert not found.interval  # of one seed
+
+
+def test_never_is_no_number() -> None:
+    arm, reference = [plain([0, 10, 20], SLOW)] * 2, [plain([0, 10, 20], FAST)] * 2
+    found = saving(arm, reference, "tokens", 0.7)
+    assert (found.spent, found.value, found.low) == (Reach.NEVER, None, None)
+    assert found.interval
+    assert found.high is not None
+    neither = saving(arm, reference, "tokens", 0.9)
+    assert (neither.spent, neither.reference, neither.interval) == (Reach.NEVER, Reach.NEVER, False)
+
+
+def test_what_was_there_before_anything_was_spent_is_no_saving() -> None:
+    curve = [plain([0, 10], [[True, False], [True, False]])] * 2
+    found = saving(curve, curve, "tokens", 0.5)
+    assert (found.spent, found.reference, found.value, found.interval) == (0, 0, None, False)
+
+
+def test_an_arm_against_itself_saves_nothing() -> None:
+    rng = Random(3)
+    curves = simulated(rng, questions(rng, 40), seeds=3)
+    found = saving(curves, curves, "tokens", final_accuracy(curves, "tokens"))
+    assert found.value == 0
+    assert found.high is not None
+    assert found.high >= 0
+    assert found.low is None or found.low <= 0
+
+
+def test_a_great_saving_is_measured() -> None:
+    rng = Random(4)
+    easy = questions(rng, 150)
+    arm, reference = simulated(rng, easy, seeds=4, pace=4), simulated(rng, easy, seeds=4)
+    found = saving(arm, reference, "tokens", 0.4)
+    assert found.low is not None
+    assert found.value is not None
+    assert found.high is not None
+    assert 0 < found.low < found.value < found.high <= 1
+    back = saving(reference, arm, "tokens", 0.4)
+    assert back.high is not None
+    assert back.high < 0
+
+
+@pytest.mark.parametrize(("seeds", "pace", "luck"), [(3, 1.0, 0.03), (4, 2.0, 0.0), (2, 2.0, 0.03)])
+def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -> None:
+    """An arm of pace p saves 1 - 1/p at every accuracy. An open end covers all below it."""
+    rng = Random(f"{seeds} {pace} {luck}")
+    truth, times, hits = 1 - 1 / pace, 70, 0
+    for _ in range(times):
+        easy = questions(rng, 40)
+        arm = simulated(rng, easy, seeds=seeds, pace=pace, luck=luck)
+        reference = simulated(rng, easy, seeds=seeds, luck=luck)
+        found = saving(arm, reference, "tokens", final_accuracy(reference, "tokens"))
+        assert found.high is not None
+        hits += (found.low is None or found.low <= truth) and truth <= found.high
+    assert hits / times >= 0.90
+
+
+def test_areas_are_compared_question_by_question() -> None:
+    arm, reference = [plain([0, 10, 20], FAST)], [plain([0, 5, 40], SLOW)]
+    (row,) = area_differences(arm, reference, "tokens")
+    ours, theirs = arm[0].values(area([0, 10, 20], 20)), reference[0].values(area([0, 5, 40], 20))
+    assert row == [one - other for one, other in zip(ours, theirs, strict=True)]
+
+
+def test_the_area_covers_where_arms_are_alike() -> None:
+    rng = Random(9)
+    times, hits = 150, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arms = [simulated(rng, easy, seeds=3, luck=0.03) for _ in range(2)]
+        found = mean_difference(area_differences(arms[0], arms[1], "tokens"))
+        hits += found.low <= 0 <= found.high
+    assert hits / times >= 0.91
+
+
+def test_a_band_holds_its_curve_and_is_paired() -> None:
+    rng = Random(7)
+    curves = simulated(rng, questions(rng, 60), seeds=3)
+    amounts = [0.0, 45.0, STEP * (ROUNDS - 1.0)]
+    found = bands(curves, "tokens", amounts, seed=1, resamples=300)
+    for (low, high), amount in zip(found, amounts, strict=True):
+        assert low < accuracy_at(curves, "tokens", amount) < high
+    assert found == bands(curves, "tokens", amounts, seed=1, resamples=300)
+
+
+def test_a_band_is_the_plain_bootstrap() -> None:
+    """The packed counts against resampling as it is told: seeds, then the same questions for all of them."""
+    rng = Random(8)
+    curves = simulated(rng, questions(rng, 20), seeds=3)
+    draws, means = Random(5), list[float]()
+    for _ in range(200):
+        drawn, asked = draws.choices(range(3), k=3), draws.choices(range(20), k=20)
+        values = [curve.values(at(curve.costs["tokens"], 70)) for curve in curves]
+        means.append(sum(values[s][q] for s in drawn for q in asked) / 60)
+    (found,) = bands(curves, "tokens", [70.0], seed=5, level=0.98, resamples=200)
+    ordered = sorted(means)
+    assert ordered[1] <= found[0] + 1e-9 <= ordered[2] + 2e-9
+    assert ordered[197] <= found[1] + 1e-9 <= ordered[198] + 2e-9
+
+
+def test_a_band_covers_where_seeds_are_alike() -> None:
+    rng = Random(11)
+    times, hits = 100, 0
+    for _ in range(times):
+        curves = simulated(rng, questions(rng, 60), seeds=3)
+        ((low, high),) = bands(curves, "tokens", [90.0], seed=0, resamples=150)
+        hits += low <= true_accuracy(90.0) <= high
+    assert hits / times >= 0.88
