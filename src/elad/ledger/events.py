@@ -160,7 +160,7 @@ class Ledger:
         then none of them is.
         """
         now = time.time()
-        rows = [(now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items]
+        rows = ((now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows)
