@@ -4,10 +4,10 @@
 
 Each size is a process of its own, which makes a whole run of one round over a file of so many questions: all are
 read, drafted and scored, 40 are picked, revised from their references and learnt from. The student is the scripted
-one, or with `--tiny` a transformers model of two layers with random weights. The last line is JSON: `ratio` is the
-seconds a question at the largest size over those at the smallest (all of the run but the student's training, which
-is the same at all sizes); `bytes_a_question` is what the peak grows by between the two largest sizes, when caches are
-full and allocators warm. Both must meet their target.
+one, or with `--tiny` a transformers model of two layers with random weights. Seconds are of the processor, so that
+neighbours count little. The last line is JSON: `ratio` is what a further question takes between the two largest
+sizes over what it takes between the two smallest, 1 where time grows linearly; `bytes_a_question` is what the peak
+grows by between the two largest, when caches are full and allocators warm. Both must meet their target.
 """
 
 import argparse
@@ -35,11 +35,13 @@ UNIT_TESTS = Path(__file__).resolve().parents[1] / "tests" / "unit"
 def main() -> None:
     """Prints seconds and peak of each size, and one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 5000, 50_000], help="two or more")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 5000, 50_000], help="three or more")
     parser.add_argument("--tiny", action="store_true", help="a transformers model made from a configuration")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if len(set(args.sizes)) < 3:
+        parser.error("--sizes: three or more, so that growth can be told from what every run takes")
     if args.child:
         print(json.dumps(measured(args.child, tiny=args.tiny)))
         return
@@ -50,13 +52,18 @@ def main() -> None:
 def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the rows say, but for the name."""
     sizes = sorted({row["questions"] for row in rows})
-    least, before, most = sizes[0], sizes[-2], sizes[-1]
     by_size = {size: [row for row in rows if row["questions"] == size] for size in sizes}
-    pairs = zip(by_size[most], by_size[least], strict=True)
-    ratios = [(large["seconds"] / most) / (small["seconds"] / least) for large, small in pairs]
+
+    def further(smaller: int, larger: int) -> list[float]:
+        """Seconds of each question that a larger pool has more."""
+        pairs = zip(by_size[smaller], by_size[larger], strict=True)
+        return [(more["seconds"] - less["seconds"]) / (larger - smaller) for less, more in pairs]
+
+    pairs = zip(further(*sizes[-2:]), further(*sizes[:2]), strict=True)
+    ratios = [last / first for last, first in pairs]
     ratio = round(statistics.median(ratios), 3)
-    grown = max(row["peak_mib"] for row in by_size[most]) - min(row["peak_mib"] for row in by_size[before])
-    a_question = round(grown * 2**20 / (most - before))
+    peaks = [max(row["peak_mib"] for row in by_size[size]) for size in sizes]
+    a_question = round((peaks[-1] - peaks[-2]) * 2**20 / (sizes[-1] - sizes[-2]))
     return {
         "ratio": ratio,
         "target": TARGET,
@@ -83,9 +90,9 @@ def measured(size: int, *, tiny: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = experiment(folder, size, student(folder) if tiny else {"engine": "fake"})
-        started = time.monotonic()
+        started = time.process_time()
         rounds = run(given, folder / "run")
-        seconds = time.monotonic() - started - sum(turn.seconds.get("train", 0.0) for turn in rounds)
+        seconds = time.process_time() - started
     assert len(rounds[-1].picks) == PICKED, rounds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"questions": size, "seconds": round(seconds, 2), "peak_mib": round(peak, 1)}
