@@ -15,6 +15,7 @@ from pydantic import (
     PlainValidator,
     SkipValidation,
     ValidationError,
+    model_validator,
 )
 
 from elad.errors import ConfigError, nearest, require
@@ -76,6 +77,13 @@ class Drafting(_Section):
     """A chain of more steps has its surplus merged."""
 
 
+class Prefilter(_Section):
+    """A first score that costs nothing, the surprise of a draft's own tokens: only the highest get step scores."""
+
+    keep: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    """So many times what the round buys; None scores every draft."""
+
+
 class Control(_Section):
     """The random control arm; shares above 0 are refused until the arm is built."""
 
@@ -124,6 +132,7 @@ class Experiment(_Section):
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
     drafting: Drafting = Drafting()
+    prefilter: Prefilter = Prefilter()
     training: Training = Training()
     rounds: Rounds = Rounds()
     budget: Budget = Budget()
@@ -131,6 +140,13 @@ class Experiment(_Section):
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
     """Paths are relative to this folder: that of the file."""
+
+    @model_validator(mode="after")
+    def _spares_something(self) -> "Experiment":
+        if self.prefilter.keep is not None and not self.selector.needs_scores:
+            kind = describe(self.selector)["kind"]
+            raise ConfigError(f"prefilter.keep: spares scores, and the selector {kind!r} needs none; leave it out")
+        return self
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

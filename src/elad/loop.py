@@ -15,8 +15,9 @@ from elad.ledger.events import Ledger
 from elad.progress import Progress
 from elad.records import Round
 from elad.stages.buying import allowance, buy, select
-from elad.stages.drafting import draft, score
+from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
+from elad.stages.scoring import prefiltered, score
 from elad.world import OutOfTime, World
 
 
@@ -52,7 +53,7 @@ def baseline(world: World) -> Round:
 
 def turn(world: World, number: int, count: int) -> Round:
     """One round: buy at most `count` questions, learn from all that was bought, be measured."""
-    drafts = draft(world, number)
+    drafts = prefiltered(world, draft(world, number), number, count)
     candidates = score(world, drafts, number)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends

@@ -7,7 +7,7 @@ only the loop asks.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -53,6 +53,9 @@ class Generation:
     finished: bool
     """True when it ended by itself; False when `max_tokens` or the context cut it off."""
     tokens: int
+    surprise: float | None = field(default=None, compare=False)
+    """Mean of -log p over its tokens, in nats, p at temperature 1; None where the engine does not tell, or wrote
+    nothing. Not compared: it differs in the last bits with what else is in the batch."""
 
     @property
     def too_long(self) -> bool:

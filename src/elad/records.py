@@ -76,6 +76,9 @@ class Chain:
     """Generated tokens, the end-of-text token counted."""
     tail: str = ""
     """What the student went on to say after its conclusion: kept as it was written, and part of no step."""
+    surprise: float | None = None
+    """Mean of -log p over all generated tokens, in nats; None in drafts of earlier versions and of engines that do not
+    tell."""
 
     def prefix(self, n: int) -> str:
         """The text of the first `n` steps, exactly as it stands in the chain."""

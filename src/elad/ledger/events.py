@@ -36,6 +36,8 @@ class Kind(StrEnum):
     SESSION = "session"
     """A process took the run up: resolved configuration, versions, machine."""
     DRAFT = "draft"
+    PREFILTER = "prefilter"
+    """How many drafts of a round get step scores, and how many were sure enough to go without."""
     SCORE = "score"
     PICK = "pick"
     REQUEST = "request"

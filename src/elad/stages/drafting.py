@@ -1,22 +1,20 @@
-"""Draft and score: what the student thinks, and how sure it is of each step."""
+"""Draft: what the student thinks of each question that is still open."""
 
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Prompt, Student
-from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
 from elad.views import View
 from elad.world import World
 
 DRAFT_CHUNK = 128
-SCORE_CHUNK = 32
 
 
 def draft(world: World, number: int) -> Sequence[tuple[Problem, Chain]]:
@@ -42,37 +40,6 @@ def draft(world: World, number: int) -> Sequence[tuple[Problem, Chain]]:
     return View(fitting, lambda place: (problems[place], from_json(Chain, payloads[place])))
 
 
-def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) -> Sequence[Candidate]:
-    """Candidates for the selector; their scores are left out where the selector needs none.
-
-    They are read when they are looked at, each time anew.
-    """
-    places = range(len(drafts))
-    if not world.experiment.selector.needs_scores:
-        return View(places, lambda place: _candidate(drafts[place], None))
-    settings = describe(world.experiment.uncertainty)
-
-    def make(chunk: Sequence[tuple[Problem, Chain]]) -> list[Any]:
-        scored = world.experiment.uncertainty(chunk, world.student, world.task, world.experiment.seed)
-        return [to_json(one) for one in scored]
-
-    payloads = world.remembered(
-        Kind.SCORE,
-        drafts,
-        lambda item: digest([draft_key(world, item[0]), settings]),
-        make,
-        number=number,
-        chunk=SCORE_CHUNK,
-        stage="score",
-    )
-    return View(places, lambda place: _candidate(drafts[place], from_json(StepScores, payloads[place])))
-
-
-def _candidate(drafted: tuple[Problem, Chain], scores: StepScores | None) -> Candidate:
-    problem, chain = drafted
-    return Candidate(problem=problem, chain=chain, scores=scores)
-
-
 def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]) -> list[Chain]:
     """One chain of the student for each problem; an empty one, `TOO_LONG`, where it does not fit the context."""
     seeds = [derive_seed(experiment.seed, "draft", problem.id) for problem in problems]
@@ -95,7 +62,11 @@ def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]
         for problem, seed, generation in zip(problems, seeds, generations, strict=True)
     ]
     return [
-        replace(chain, outcome=ParseOutcome.TOO_LONG) if generation.too_long else chain
+        replace(
+            chain,
+            surprise=generation.surprise,
+            outcome=ParseOutcome.TOO_LONG if generation.too_long else chain.outcome,
+        )
         for chain, generation in zip(made, generations, strict=True)
     ]
 
