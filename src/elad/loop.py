@@ -54,7 +54,7 @@ def baseline(world: World) -> Round:
 def turn(world: World, number: int, count: int) -> Round:
     """One round: buy at most `count` questions, learn from all that was bought, be measured."""
     drafts = prefiltered(world, draft(world, number), number, count)
-    candidates = score(world, drafts, number)
+    candidates = score(world, drafts, number, count)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends
     world.student = learn(world, number)

@@ -26,6 +26,11 @@ class Top:
         """True: it ranks by them."""
         return True
 
+    @property
+    def ranks(self) -> bool:
+        """True: by the aggregate, before anything else."""
+        return True
+
     def __call__(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> list[str]:
         """Ids, most uncertain first. The order of the candidates does not matter.
 
