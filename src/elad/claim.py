@@ -13,7 +13,7 @@ from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
 from elad.ledger.reconcile import price_tables
-from elad.records import Problem, digest, to_json
+from elad.records import Problem, digest_list, to_json
 
 RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamacpp", "pydantic")
 
@@ -26,7 +26,7 @@ def claim(
     Raises: RunFolderError that names every key that differs, or both currencies.
     """
     identity = experiment.identity() | {
-        f"data.{name}": digest([to_json(problem) for problem in problems]) for name, problems in data.items()
+        f"data.{name}": digest_list(map(to_json, problems)) for name, problems in data.items()
     }
     was = ledger.meta("identity")
     if was is None:

@@ -15,13 +15,16 @@ from pydantic import (
     PlainValidator,
     SkipValidation,
     ValidationError,
+    model_validator,
 )
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
 from elad.ledger.budget import Budget
 from elad.protocols import (
+    Gradual,
     Objective,
+    Ranking,
     Reviser,
     Selector,
     StudentSettings,
@@ -76,6 +79,20 @@ class Drafting(_Section):
     """A chain of more steps has its surplus merged."""
 
 
+class Prefilter(_Section):
+    """A first score that costs nothing, the surprise of a draft's own tokens: only the highest get step scores."""
+
+    keep: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    """So many times what the round buys; None scores every draft."""
+
+
+class Adaptive(_Section):
+    """Samples only where they can matter: the picks are those of all samples."""
+
+    few: int | None = Field(default=None, ge=1)
+    """So many samples at first, and all only of chains that may still be picked; None draws all at once."""
+
+
 class Control(_Section):
     """The random control arm; shares above 0 are refused until the arm is built."""
 
@@ -124,6 +141,8 @@ class Experiment(_Section):
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
     drafting: Drafting = Drafting()
+    prefilter: Prefilter = Prefilter()
+    adaptive: Adaptive = Adaptive()
     training: Training = Training()
     rounds: Rounds = Rounds()
     budget: Budget = Budget()
@@ -131,6 +150,26 @@ class Experiment(_Section):
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
     """Paths are relative to this folder: that of the file."""
+
+    @model_validator(mode="after")
+    def _spares_something(self) -> "Experiment":
+        if self.prefilter.keep is not None and not self.selector.needs_scores:
+            kind = describe(self.selector)["kind"]
+            raise ConfigError(f"prefilter.keep: spares scores, and the selector {kind!r} needs none; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _spares_samples(self) -> "Experiment":
+        if self.adaptive.few is None:
+            return self
+        if not isinstance(self.selector, Ranking):
+            kind = describe(self.selector)["kind"]
+            raise ConfigError(f"adaptive.few: the selector {kind!r} does not rank by the aggregate; leave it out")
+        if not isinstance(self.uncertainty, Gradual):
+            kind = describe(self.uncertainty)["kind"]
+            raise ConfigError(f"adaptive.few: the uncertainty {kind!r} cannot begin with few samples; leave it out")
+        self.uncertainty.few(self.adaptive.few)
+        return self
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

@@ -16,8 +16,9 @@ from elad.progress import Progress
 from elad.records import Round
 from elad.stages.buying import allowance, buy, select
 from elad.stages.calibrating import calibrate
-from elad.stages.drafting import draft, score
+from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
+from elad.stages.scoring import prefiltered, score
 from elad.world import OutOfTime, World
 
 
@@ -53,8 +54,8 @@ def baseline(world: World) -> Round:
 
 def turn(world: World, number: int, count: int) -> Round:
     """One round: buy at most `count` questions, learn from all that was bought, be measured."""
-    drafts = draft(world, number)
-    candidates = score(world, drafts, number)
+    drafts = prefiltered(world, draft(world, number), number, count)
+    candidates = score(world, drafts, number, count)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends
     calibrate(world, picks, number)

@@ -7,11 +7,11 @@ only the loop asks.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from elad.errors import require
 from elad.outcomes import ParseOutcome, Purpose
@@ -53,6 +53,9 @@ class Generation:
     finished: bool
     """True when it ended by itself; False when `max_tokens` or the context cut it off."""
     tokens: int
+    surprise: float | None = field(default=None, compare=False)
+    """Mean of -log p over its tokens, in nats, p at temperature 1; None where the engine does not tell, or wrote
+    nothing. Not compared: it differs in the last bits with what else is in the batch."""
 
     @property
     def too_long(self) -> bool:
@@ -267,6 +270,30 @@ class Uncertainty(Protocol):
     ) -> list[StepScores]: ...
 
 
+@runtime_checkable
+class Gradual(Uncertainty, Protocol):
+    """A score by samples that may begin with a few of them, and go on with the others where that can matter."""
+
+    def few(self, samples: int) -> Uncertainty:
+        """The same with the first so many samples. Raises: ConfigError where it cannot, or they are not fewer."""
+        ...
+
+    def most(self, scores: StepScores) -> float:
+        """The highest aggregate that scores by few samples can come to with all of them."""
+        ...
+
+    def complete(
+        self,
+        drafts: Sequence[tuple[Problem, Chain]],
+        scores: Sequence[StepScores],
+        student: Student,
+        task: Task,
+        seed: int,
+    ) -> list[StepScores]:
+        """What a call gives, from scores by few samples and the samples that they lack."""
+        ...
+
+
 class Selector(Protocol):
     """Picks questions to buy: ids, best first, unique, at most `allowance` of them."""
 
@@ -274,6 +301,16 @@ class Selector(Protocol):
     def needs_scores(self) -> bool: ...
 
     def __call__(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> list[str]: ...
+
+
+@runtime_checkable
+class Ranking(Selector, Protocol):
+    """A selector that picks the highest aggregates; which of equal ones is its own affair."""
+
+    @property
+    def ranks(self) -> bool:
+        """True: no candidate with a lower aggregate is ever picked before one with a higher."""
+        ...
 
 
 Ask: TypeAlias = Request | Prompt

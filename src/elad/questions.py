@@ -8,8 +8,11 @@ from elad.records import Problem
 from elad.tasks.reading import read, refuse_overlap, refuse_taken_ids, refuse_unreadable
 
 
-def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], list[Problem]]:
-    """Pool, held-out and warm-up questions. Raises: DataError where they cannot be used together."""
+def read_data(experiment: Experiment) -> tuple[Sequence[Problem], Sequence[Problem], Sequence[Problem]]:
+    """Pool, held-out and warm-up questions; those of files are not held but read when they are looked at.
+
+    Raises: DataError where they cannot be used together.
+    """
     data = experiment.data
     pool = _problems(experiment, data.pool, data.limit.pool)
     heldout = _problems(experiment, data.heldout, data.limit.heldout)
@@ -28,10 +31,13 @@ def read_data(experiment: Experiment) -> tuple[list[Problem], list[Problem], lis
     return pool, heldout, warmup
 
 
-def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> list[Problem]:
+def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> Sequence[Problem]:
     problems = [item for item in given if isinstance(item, Problem)]
     sources = [item for item in given if isinstance(item, str)]
     if sources:
-        problems += read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
+        found = read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
+        if not problems:
+            return found
+        problems += found
     refuse_taken_ids(problems)
     return problems[:limit]

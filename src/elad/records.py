@@ -6,7 +6,7 @@ Outcomes are enums. A missing answer is `None` beside an outcome that says why, 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -76,6 +76,9 @@ class Chain:
     """Generated tokens, the end-of-text token counted."""
     tail: str = ""
     """What the student went on to say after its conclusion: kept as it was written, and part of no step."""
+    surprise: float | None = None
+    """Mean of -log p over all generated tokens, in nats; None in drafts of earlier versions and of engines that do not
+    tell."""
 
     def prefix(self, n: int) -> str:
         """The text of the first `n` steps, exactly as it stands in the chain."""
@@ -301,8 +304,26 @@ def from_json(kind: type[T], data: object) -> T:
 
 def digest(value: object) -> str:
     """Content hash of plain JSON values: 16 hex digits of SHA-256 over their canonical form."""
+    return hashlib.sha256(_canonical(value)).hexdigest()[:16]
+
+
+def digest_list(values: Iterable[object]) -> str:
+    """The digest of the list of them, without holding it.
+
+    >>> digest_list(iter([1, "b"])) == digest([1, "b"])
+    True
+    """
+    sha = hashlib.sha256(b"[")
+    for place, value in enumerate(values):
+        sha.update(b"," if place else b"")
+        sha.update(_canonical(value))
+    sha.update(b"]")
+    return sha.hexdigest()[:16]
+
+
+def _canonical(value: object) -> bytes:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return text.encode("utf-8", "surrogatepass")
 
 
 def derive_seed(*parts: object) -> int:

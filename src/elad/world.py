@@ -1,7 +1,8 @@
 """An experiment opened: its data read, its ports loaded, its ledger held."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
 from elad.questions import read_data
 from elad.records import Problem
+from elad.views import View
 
 T = TypeVar("T")
 
@@ -184,26 +186,28 @@ class World:
         number: int,
         chunk: int,
         stage: str,
-    ) -> Iterator[Any]:
+    ) -> Sequence[Any]:
         """The payload of each item's event, made and appended where the ledger has none.
 
-        They are read one by one, when all are there: a pool's worth of JSON would take several times what it tells.
+        Neither items nor payloads are held, of each only eight bytes: a pool's worth of them would take gigabytes.
+        `key` gives a digest.
         Chunks are cut from all items, not from the missing ones, and are appended whole: a run
         resumed after a kill batches as the first one did, so that its numbers are the same.
         Raises: OutOfTime before a chunk that would be made after the cap on seconds.
         """
-        keys = [key(item) for item in items]
+        keys = array("Q", (int(key(item), 16) for item in items))
         with self.stage(number, stage, len(items)) as advance:
             for start in range(0, len(items), chunk):
                 part = range(start, min(start + chunk, len(items)))
-                missing = [i for i in part if self.known(kind, keys[i], number) is None]
+                named = {i: f"{keys[i]:016x}" for i in part}
+                missing = [i for i in part if self.known(kind, named[i], number) is None]
                 if missing:
                     self.check_time()
                     made = dict(zip(part, make([items[i] for i in part]), strict=True))
-                    fresh = {keys[i]: made[i] for i in missing}
+                    fresh = {named[i]: made[i] for i in missing}
                     self.ledger.append(kind, fresh.items(), round=number)
                 advance(len(part))
-        return (self.ledger.get(kind, key) for key in keys)
+        return View(keys, lambda name: self.ledger.get(kind, f"{name:016x}"))
 
 
 def open_student(experiment: Experiment) -> Student:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from math import log
 from random import Random
 from typing import Any
 
@@ -27,7 +28,7 @@ from elad.errors import StudentError
 from elad.packing.tree import packs
 from elad.records import Sampling
 from elad.students import decoding
-from elad.students.decoding import Decoder
+from elad.students.decoding import Decoder, Written
 from elad.students.sampling import NO_TOKEN, draw
 
 WORDS = 20
@@ -117,8 +118,13 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
         together = many.generate(rows, range(len(rows)), sampling)
     single = decoder(model, slots=1)
     for place, row in enumerate(rows):
-        assert together[place] == single.generate([row], [place], sampling)[0]
-        assert together[place] == naive(model, row, place, sampling)
+        by_itself = single.generate([row], [place], sampling)[0]
+        wanted = naive(model, row, place, sampling)
+        assert together[place].tokens == by_itself.tokens == wanted
+        plain = alone(model, [*row, *wanted])[len(row) - 1 : -1]
+        nats = -sum(float(logs[token]) for logs, token in zip(plain, wanted, strict=True))
+        assert together[place].nats == pytest.approx(nats, abs=1e-3)
+        assert by_itself.nats == pytest.approx(nats, abs=1e-3)
 
 
 def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list[int]:
@@ -133,16 +139,16 @@ def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list
 def test_an_ending_token_is_the_last_one_and_until_is_obeyed(model: Any) -> None:
     sampling = Sampling(temperature=1.0, max_tokens=40)
     rows = [[1, 2], [3], [1, 2, 3]] * 3
-    whole = decoder(model, slots=4).generate(rows, range(9), sampling)
+    whole = [one.tokens for one in decoder(model, slots=4).generate(rows, range(9), sampling)]
     assert any(row[-1] == 0 for row in whole)
     assert all(0 not in row[:-1] for row in whole)
     cut = decoder(model, slots=4).generate(rows, range(9), sampling, lambda i, ids: i % 2 == 0 and len(ids) == 2)
-    assert cut == [row[:2] if i % 2 == 0 else row for i, row in enumerate(whole)]
+    assert [one.tokens for one in cut] == [row[:2] if i % 2 == 0 else row for i, row in enumerate(whole)]
 
 
 def test_empty_rows_get_nothing(model: Any) -> None:
     assert decoder(model).generate([], [], Sampling()) == []
-    assert decoder(model).generate([[], [1]], [0, 1], Sampling(max_tokens=1))[0] == []
+    assert decoder(model).generate([[], [1]], [0, 1], Sampling(max_tokens=1))[0] == Written()
     assert decoder(model).score([[], [1]], [0, 1]) == [(), ()]
 
 
@@ -150,7 +156,9 @@ def test_a_model_that_gives_no_numbers_writes_nothing(model: Any) -> None:
     broken = deepcopy(model)
     torch.nn.init.constant_(broken.get_input_embeddings().weight, torch.nan)
     decoder(broken).check()
-    assert decoder(broken).generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3)) == [[NO_TOKEN]] * 3
+    written = decoder(broken).generate([[1], [1, 2], [3]], [0, 0, 0], Sampling(max_tokens=3))
+    assert [one.tokens for one in written] == [[NO_TOKEN]] * 3
+    assert [one.nats for one in written] == pytest.approx([log(WORDS)] * 3)
 
 
 @QUICK
@@ -161,7 +169,9 @@ def test_a_row_of_no_numbers_spoils_no_other(rows: list[list[int]]) -> None:
     with torch.no_grad():
         broken.get_input_embeddings().weight[5] = torch.nan
     seeds, targets, sampling = range(len(rows)), [1] * len(rows), Sampling(temperature=1.0, max_tokens=6)
-    whole, found = (decoder(one).generate(rows, seeds, sampling) for one in (model, broken))
+    whole, found = (
+        [written.tokens for written in decoder(one).generate(rows, seeds, sampling)] for one in (model, broken)
+    )
     wanted, values = (decoder(one).score(rows, targets) for one in (model, broken))
     for i, row in enumerate(rows):
         if 5 in row[:-1]:

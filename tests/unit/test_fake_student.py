@@ -4,6 +4,7 @@ import json
 import re
 from math import log
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import pytest
@@ -146,6 +147,8 @@ def test_contract_on_any_text(question: str, prefix: str, target: str, most: int
     assert tokens <= most
     assert generation.tokens == tokens + generation.finished
     assert generation.tokens <= most
+    (own,) = student.score([(prompt(question, prefix), generation.text)])
+    assert generation.surprise == (-fmean(own) if own else None)
     (logs,) = student.score([(prompt(question, prefix), target)])
     assert len(logs) == len(target.split())
     assert all(log(0.01) <= value < 0 for value in logs)

@@ -17,7 +17,7 @@ def _write(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> str:
     return name
 
 
-def _read(folder: Path, *names: str, limit: int | None = None, **columns: str) -> list[Problem]:
+def _read(folder: Path, *names: str, limit: int | None = None, **columns: str) -> Sequence[Problem]:
     return read(names[0] if len(names) == 1 else list(names), columns=columns, limit=limit, base=folder)
 
 

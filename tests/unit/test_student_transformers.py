@@ -122,6 +122,9 @@ def test_a_prompt_beyond_the_context_is_an_empty_unfinished_generation(student: 
     assert (long.text, long.finished, long.tokens) == ("", False, 0)
     assert [long.too_long, short.too_long] == [True, False]
     assert short.tokens > 0
+    assert long.surprise is None
+    assert short.surprise is not None
+    assert short.surprise > 0
 
 
 def test_a_prefix_is_part_of_the_reply_that_must_fit_and_the_rest_is_written(student: TransformersStudent) -> None:

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     SESSION = "session"
     """A process took the run up: resolved configuration, versions, machine."""
     DRAFT = "draft"
+    PREFILTER = "prefilter"
+    """How many drafts of a round get step scores, and how many were sure enough to go without."""
     SCORE = "score"
     PICK = "pick"
     REQUEST = "request"
@@ -162,7 +164,7 @@ class Ledger:
         then none of them is.
         """
         now = time.time()
-        rows = [(now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items]
+        rows = ((now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ def status(folder: Path) -> dict[str, Any]:
         spent = ledger.spent()
         state, reason = _state(ledger, folder)
         latest = {event.round: from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)}
+        sifted = {event.round: event.payload for event in ledger.events(Kind.PREFILTER)}
         return {
             "name": ledger.meta("name"),
             "state": state,
             "reason": reason,
-            "rounds": _rounds([latest[number] for number in sorted(latest)]),
+            "rounds": _rounds([latest[number] for number in sorted(latest)], sifted),
             "calibration": _calibration(ledger),
             "spent": {
                 "money": spent.money,
@@ -47,11 +49,13 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def round_table(told: dict[str, Any]) -> Table:
-    """The rounds of a run as a table for the terminal; it tells of rows that were too long only where some were."""
+    """The rounds of a run as a table for the terminal; what was left out is told only where something was."""
     table = Table(title=f"{told['name']}: {told['state']} ({told['reason']})", title_justify="left")
     heads = ["round", "bought", "accuracy", "95 % interval", "parsed", "teacher tokens", "money"]
     left_out = any(row["too_long"] for row in told["rounds"])
-    for head in [*heads, "rows too long"] if left_out else heads:
+    sifted = any(row["prefiltered"] for row in told["rounds"])
+    heads += [name for name, shown in (("not scored", sifted), ("rows too long", left_out)) if shown]
+    for head in heads:
         table.add_column(head, justify="right")
     currency = told["spent"]["currency"] or ""
     for row in told["rounds"]:
@@ -64,6 +68,7 @@ def round_table(told: dict[str, Any]) -> Table:
             f"{row['parsed']:.1%}",
             f"{row['tokens_in']} + {row['tokens_out']}",
             f"{row['money']:.4f} {currency}".strip(),
+            *([str(row["prefiltered"])] if sifted else []),
             *([f"{row['too_long']} of {row['examples'] + row['too_long']}"] if left_out else []),
         )
     return table
@@ -144,7 +149,8 @@ def _state(ledger: Ledger, folder: Path) -> tuple[str, str]:
     return last.payload["state"], last.payload["reason"]
 
 
-def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
+def _rounds(rounds: list[Round], sifted: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """`sifted` is what the prefilter told of each round that it had something to do in."""
     out: list[dict[str, Any]] = []
     bought, before = 0, None
     for turn in rounds:
@@ -162,6 +168,7 @@ def _rounds(rounds: list[Round]) -> list[dict[str, Any]]:
                 "questions": bought,
                 "examples": turn.examples,
                 "too_long": turn.too_long,
+                "prefiltered": sifted[turn.round]["drafts"] - sifted[turn.round]["kept"] if turn.round in sifted else 0,
                 "tokens_in": charge.tokens_in - (before.tokens_in if before else 0),
                 "tokens_out": charge.tokens_out - (before.tokens_out if before else 0),
                 "money": charge.money - (before.money if before else 0.0),

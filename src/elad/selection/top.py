@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from math import isfinite
 from random import Random
 
@@ -25,6 +26,11 @@ class Top:
         """True: it ranks by them."""
         return True
 
+    @property
+    def ranks(self) -> bool:
+        """True: by the aggregate, before anything else."""
+        return True
+
     def __call__(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> list[str]:
         """Ids, most uncertain first. The order of the candidates does not matter.
 
@@ -36,9 +42,10 @@ class Top:
         lots = sorted({candidate.problem.id for candidate in candidates})
         rng.shuffle(lots)
         place = {id: index for index, id in enumerate(lots)}
-        ranks = sorted((*_rank(candidate), place[candidate.problem.id]) for candidate in candidates)
-        ids = dict.fromkeys(lots[index] for _, _, index in ranks)
-        return list(ids)[: max(allowance, 0)]
+        count = max(allowance, 0)
+        enough = count + len(candidates) - len(lots)  # every second chain of a problem may stand before a first one
+        ranks = nsmallest(enough, ((*_rank(candidate), place[candidate.problem.id]) for candidate in candidates))
+        return list(dict.fromkeys(lots[index] for _, _, index in ranks))[:count]
 
 
 def _rank(candidate: Candidate) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from elad.protocols import Generation, Prompt, Told
 from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
 from elad.stages.drafting import open_problems
+from elad.views import View
 from elad.world import World
 
 CONTINUE_CHUNK = 64
@@ -43,16 +44,21 @@ def _tell_of_questions(world: World, bought: int, more: int) -> None:
         world.progress.note(f"budget: with this round {(bought + more) / cap:.0%} of questions used")
 
 
-def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> list[Candidate]:
+def select(world: World, candidates: Sequence[Candidate], number: int, count: int) -> Sequence[Candidate]:
     """The candidates that the selector picks; a resumed round keeps the picks it had."""
-    by_id = {candidate.problem.id: candidate for candidate in candidates}
     ids = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
-    if not ids:
+    resumed = bool(ids)
+    if not resumed:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
         ids = world.experiment.selector(candidates, count, rng)
-        events = ((digest([number, key]), _pick(by_id[key], rank)) for rank, key in enumerate(ids))
+    wanted = set(ids)
+    named = ((candidate.problem.id, place) for place, candidate in enumerate(candidates))
+    places = {key: place for key, place in named if key in wanted}
+    picks = View([places[key] for key in ids], candidates.__getitem__)
+    if not resumed:
+        events = ((digest([number, pick.problem.id]), _pick(pick, rank)) for rank, pick in enumerate(picks))
         world.ledger.append(Kind.PICK, events, round=number)
-    return [by_id[key] for key in ids]
+    return picks
 
 
 def buy(world: World, picks: Sequence[Candidate], number: int) -> None:

@@ -1,25 +1,26 @@
-"""Draft and score: what the student thinks, and how sure it is of each step."""
+"""Draft: what the student thinks of each question that is still open."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Prompt, Student
-from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
+from elad.views import View
 from elad.world import World
 
 DRAFT_CHUNK = 128
-SCORE_CHUNK = 32
 
 
-def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
+def draft(world: World, number: int) -> Sequence[tuple[Problem, Chain]]:
     """A chain of the current student for each open question that fits its context, in the pool's order.
 
+    Questions and chains are read when they are looked at, and held by nobody.
     Of a question that does not fit there is no chain to repair: its draft is written down as such, and nothing more.
     """
     problems = open_problems(world, number)
@@ -32,37 +33,11 @@ def draft(world: World, number: int) -> list[tuple[Problem, Chain]]:
         chunk=DRAFT_CHUNK,
         stage="draft",
     )
-    drafted = zip(problems, [from_json(Chain, payload) for payload in payloads], strict=True)
-    fitting = [(problem, chain) for problem, chain in drafted if chain.outcome is not ParseOutcome.TOO_LONG]
+    fitting = array("Q", (i for i, chain in enumerate(payloads) if chain["outcome"] != ParseOutcome.TOO_LONG))
     if len(fitting) < len(problems):
         count = f"{len(problems) - len(fitting)} of {len(problems)}"
         world.progress.note(f"{count} questions do not fit the student's context: they are never bought")
-    return fitting
-
-
-def score(world: World, drafts: Sequence[tuple[Problem, Chain]], number: int) -> list[Candidate]:
-    """Candidates for the selector; their scores are left out where the selector needs none."""
-    if not world.experiment.selector.needs_scores:
-        return [Candidate(problem=problem, chain=chain, scores=None) for problem, chain in drafts]
-    settings = describe(world.experiment.uncertainty)
-
-    def make(chunk: Sequence[tuple[Problem, Chain]]) -> list[Any]:
-        scored = world.experiment.uncertainty(chunk, world.student, world.task, world.experiment.seed)
-        return [to_json(one) for one in scored]
-
-    payloads = world.remembered(
-        Kind.SCORE,
-        drafts,
-        lambda item: digest([draft_key(world, item[0]), settings]),
-        make,
-        number=number,
-        chunk=SCORE_CHUNK,
-        stage="score",
-    )
-    return [
-        Candidate(problem=problem, chain=chain, scores=from_json(StepScores, payload))
-        for (problem, chain), payload in zip(drafts, payloads, strict=True)
-    ]
+    return View(fitting, lambda place: (problems[place], from_json(Chain, payloads[place])))
 
 
 def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]) -> list[Chain]:
@@ -87,7 +62,11 @@ def chains(experiment: Experiment, student: Student, problems: Sequence[Problem]
         for problem, seed, generation in zip(problems, seeds, generations, strict=True)
     ]
     return [
-        replace(chain, outcome=ParseOutcome.TOO_LONG) if generation.too_long else chain
+        replace(
+            chain,
+            surprise=generation.surprise,
+            outcome=ParseOutcome.TOO_LONG if generation.too_long else chain.outcome,
+        )
         for chain, generation in zip(made, generations, strict=True)
     ]
 
@@ -99,7 +78,7 @@ def draft_key(world: World, problem: Problem) -> str:
     return digest([world.student.id, to_json(problem), describe(world.task), asked, drafting])
 
 
-def open_problems(world: World, number: int) -> list[Problem]:
+def open_problems(world: World, number: int) -> Sequence[Problem]:
     """The pool without what rounds before this one picked or found too long, in the pool's order."""
     closed = {
         event.payload["problem_id"]
@@ -107,4 +86,5 @@ def open_problems(world: World, number: int) -> list[Problem]:
         for event in world.ledger.events(kind)
         if event.round < number and (kind is Kind.PICK or event.payload["outcome"] == ParseOutcome.TOO_LONG)
     }
-    return [problem for problem in world.pool if problem.id not in closed]
+    places = array("Q", (place for place, problem in enumerate(world.pool) if problem.id not in closed))
+    return View(places, world.pool.__getitem__)

@@ -1,6 +1,6 @@
 """Train and evaluate: what was bought becomes a student, and the student is measured."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -133,7 +133,7 @@ def _seconds(world: World, number: int) -> dict[str, float]:
     return total
 
 
-def _graded(world: World, number: int) -> Iterator[Any]:
+def _graded(world: World, number: int) -> Sequence[Any]:
     """Chain and grade of every held-out question by the current student."""
 
     def make(problems: Any) -> list[Any]:
@@ -166,17 +166,15 @@ def _example(world: World, problem: Problem, target: str, source: str = "warmup"
 
 
 def _bought(world: World, *, only: int | None, up_to: int) -> list[Example]:
-    """Examples from all revisions that may be trained on, in the order of the pool's picks."""
-    problems = {problem.id: problem for problem in world.pool}
-    rank = {e.payload["problem_id"]: i for i, e in enumerate(world.ledger.events(Kind.PICK))}
-    wanted = [
-        from_json(Revision, event.payload)
+    """Examples from all revisions that may be trained on, in the order of the picks, which hold their questions."""
+    revised = {
+        event.payload["problem_id"]: from_json(Revision, event.payload)
         for event in world.ledger.events(Kind.REVISION)
         if event.round <= up_to and only in (None, event.round)
-    ]
-    wanted.sort(key=lambda revision: rank[revision.problem_id])
+    }
     return [
-        _example(world, problems[revision.problem_id], revision.after, revision.outcome)
-        for revision in wanted
-        if revision.outcome.trainable and revision.after is not None
+        _example(world, from_json(Problem, event.payload["problem"]), revision.after, revision.outcome)
+        for event in world.ledger.events(Kind.PICK)
+        if (revision := revised.get(event.payload["problem_id"])) and revision.outcome.trainable
+        if revision.after is not None
     ]

@@ -24,7 +24,7 @@ from elad.packing.layout import called, laid_out
 from elad.packing.sight import Sight
 from elad.packing.tree import Pack, packs
 from elad.records import Sampling
-from elad.students.sampling import NO_TOKEN, draw
+from elad.students.sampling import NO_TOKEN, draw, surprises
 from elad.students.slots import Line, Slots
 
 PACK = 512
@@ -32,6 +32,15 @@ PACK = 512
 _EXACT, _ROUGH = 1e-3, 0.2
 """How far logits may be from those of a plain forward pass, as a share of their spread: in float32, in other types."""
 _LONGEST_CHECK = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Written:
+    """What was written after a row."""
+
+    tokens: list[int] = field(default_factory=list[int])
+    nats: float = 0.0
+    """-log p of all of them together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +95,17 @@ class Decoder:
         seeds: Sequence[int],
         sampling: Sampling,
         until: Callable[[int, Sequence[int]], bool] = lambda _, __: False,
-    ) -> list[list[int]]:
+    ) -> list[Written]:
         """What the model writes after each row: up to `sampling.max_tokens` tokens, fewer where the context ends.
 
         The token that ends a reply is included. Row i draws from `seeds[i]` alone. `until(i, tokens)`, asked after
         each token, ends row i where it says so. An empty row gets nothing. A row whose logits are no numbers ends
         with `NO_TOKEN`.
         """
-        out: list[list[int]] = [[] for _ in rows]
+        out = [Written() for _ in rows]
 
         def done(line: Line) -> bool:
-            new = out[line.row]
+            new = out[line.row].tokens
             most = min(sampling.max_tokens, self.context - len(rows[line.row]))
             ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= most
             return ended or until(line.row, new)
@@ -107,10 +116,11 @@ class Decoder:
         waiting = self._prefilled(rows, seeds)
         while slots.fill(waiting):
             drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
-            for line, token in zip(slots.lines, drawn, strict=True):
-                out[line.row].append(token)
+            for line, token, nats in zip(slots.lines, drawn, surprises(slots.logits, drawn), strict=True):
+                out[line.row].tokens.append(token)
+                out[line.row].nats += nats
             slots.drop(done)
-            slots.step([out[line.row][-1] for line in slots.lines])
+            slots.step([out[line.row].tokens[-1] for line in slots.lines])
         return out
 
     @torch.inference_mode()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -124,8 +125,14 @@ class FakeStudent:
             return Generation(text="", finished=False, tokens=0)
         pieces = _tokens(self._rest(prompt, greedy=sampling.temperature == 0))
         finished = len(pieces) < sampling.max_tokens
-        kept = pieces[: sampling.max_tokens]
-        return Generation(text="".join(kept), finished=finished, tokens=len(kept) + int(finished))
+        text = "".join(pieces[: sampling.max_tokens])
+        logs = self._score(prompt, text)
+        return Generation(
+            text=text,
+            finished=finished,
+            tokens=len(logs) + int(finished),
+            surprise=-fmean(logs) if logs else None,
+        )
 
     def _score(self, prompt: Prompt, target: str) -> tuple[float, ...]:
         if not self._fits(prompt):

@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Sequence
+from math import log
 from random import Random
 from typing import cast
 
@@ -34,6 +35,16 @@ def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> li
     token_B1 = torch.searchsorted(cumulative_BV, uniform_B[:, None] * total_B1, right=True)
     token_B1 = token_B1.clamp(max=logits_BV.shape[-1] - 1)
     return cast("list[int]", token_B1.where(~total_B1.isnan(), NO_TOKEN)[:, 0].tolist())
+
+
+def surprises(logits_BV: Tensor, tokens: Sequence[int]) -> list[float]:
+    """How unlikely each row's token was: -log p in nats, at temperature 1.
+
+    Edge: logits that are no numbers count as knowing nothing, log of the vocabulary's size.
+    """
+    token_B1 = torch.tensor(tokens, device=logits_BV.device).clamp(min=0)[:, None]
+    nats_B = logits_BV.float().logsumexp(-1) - logits_BV.gather(-1, token_B1)[:, 0].float()
+    return cast("list[float]", nats_B.nan_to_num(nan=log(logits_BV.shape[-1])).clamp(min=0).tolist())
 
 
 def _nucleus(probs_BV: Tensor, top_p: float) -> Tensor:

@@ -22,7 +22,7 @@ from elad.kinds import Located
 from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
 from elad.students import inspection
-from elad.students.decoding import Decoder
+from elad.students.decoding import Decoder, Written
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
@@ -121,7 +121,7 @@ class TransformersStudent:
             return until is not None and len(ids) % _ASK == 0 and until(place, self._text(ids))
 
         written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
-        return [self._generation(ids) for ids in written]
+        return [self._generation(one) for one in written]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
         """Log-probability, in nats, of each token of each target right after its prompt.
@@ -181,8 +181,14 @@ class TransformersStudent:
         fits = len(asked) + most <= self.context and len(asked) + len(said) < self.context
         return asked + said if fits else []
 
-    def _generation(self, ids: list[int]) -> Generation:
-        return Generation(text=self._text(ids), finished=bool(ids) and ids[-1] in self.decoder.ends, tokens=len(ids))
+    def _generation(self, written: Written) -> Generation:
+        ids = written.tokens
+        return Generation(
+            text=self._text(ids),
+            finished=bool(ids) and ids[-1] in self.decoder.ends,
+            tokens=len(ids),
+            surprise=written.nats / len(ids) if ids else None,
+        )
 
     def _text(self, ids: Sequence[int]) -> str:
         said = [token for token in ids if token != NO_TOKEN and token not in self.decoder.ends]

@@ -1,18 +1,21 @@
 """Files of questions into problems, in the order of the files. `shapes` says what rows may look like."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from elad.errors import ConfigError, DataError, nearest
 from elad.protocols import Task
 from elad.records import Problem
 from elad.tasks.shapes import FIELDS, Shaped
+from elad.tasks.shelf import Shelf
 from elad.tasks.sources import rows
 
 
-def read(source: str | list[str], *, columns: Mapping[str, str], limit: int | None, base: Path) -> list[Problem]:
+def read(source: str | list[str], *, columns: Mapping[str, str], limit: int | None, base: Path) -> Shelf:
     """The problems of one or more sources; at most `limit` in all, and rows after that go unread.
+
+    None of them is held: each is read back from a temporary file when it is looked at.
 
     `columns` maps a field to its column's name; a field that is not mapped is read from the column
     of its own name where there is one. Columns of no field become metadata, as they are.
@@ -26,22 +29,17 @@ def read(source: str | list[str], *, columns: Mapping[str, str], limit: int | No
         if field not in FIELDS:
             raise ConfigError(f"data.columns.{field}: unknown field; {nearest(field, FIELDS)}")
     sources = [source] if isinstance(source, str) else source
-    problems = list(islice(_unique(sources, columns, base), limit))
-    if not problems:
+    shelf = Shelf()
+    for where, row in chain.from_iterable(rows(one, base) for one in sources):
+        problem, named = Shaped(row, columns, where).problem()
+        taken = shelf.put(problem, where)
+        if taken and named:
+            raise DataError(f"{where}: id {problem.id!r} is taken by {taken}; ids must differ")
+        if len(shelf) == limit:
+            break
+    if not shelf:
         raise DataError(f"{', '.join(sources)}: expected at least one row, found none")
-    return problems
-
-
-def _unique(sources: Sequence[str], columns: Mapping[str, str], base: Path) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for source in sources:
-        for where, row in rows(source, base):
-            problem, named = Shaped(row, columns, where).problem()
-            if problem.id not in seen:
-                seen[problem.id] = where
-                yield problem
-            elif named:
-                raise DataError(f"{where}: id {problem.id!r} is taken by {seen[problem.id]}; ids must differ")
+    return shelf
 
 
 def refuse_taken_ids(problems: Sequence[Problem]) -> None:
@@ -64,7 +62,8 @@ def refuse_overlap(pool: Sequence[Problem], heldout: Sequence[Problem]) -> None:
 
     Raises: DataError that counts the shared questions and names the first.
     """
-    bought = {same_question(problem): problem.id for problem in pool}
+    asked = {same_question(problem) for problem in heldout}
+    bought = {key: problem.id for problem in pool if (key := same_question(problem)) in asked}
     shared = [(bought[key], p.id) for p in heldout if (key := same_question(p)) in bought]
     if shared:
         first, second = shared[0]

@@ -6,7 +6,7 @@ the weighted sum over steps, all defaults and the breaking of ties are [R/D].
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from statistics import fmean
 from typing import Literal
@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from elad.errors import ConfigError
 from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, StepScores
-from elad.uncertainty.beliefs import Measured
+from elad.uncertainty.beliefs import Draft, Measured
 from elad.uncertainty.cross_encoder import CrossEncoder
 from elad.uncertainty.entailment import Entailment
 from elad.uncertainty.inter import Inter
@@ -92,6 +92,60 @@ class Elad:
             for place, (_, chain) in enumerate(drafts)
         ]
 
+    def few(self, samples: int) -> "Elad":
+        """The same with the first so many continuations.
+
+        Raises: ConfigError where they are not fewer, or scores do not count answers.
+        """
+        if not samples < self.samples or self.weight == 1 or self.inter != "answers":
+            told = f"`inter: answers`, a weight below 1 and more samples than {samples}"
+            raise ConfigError(f"adaptive.few: goes with {told} (uncertainty.samples: {self.samples}) only")
+        return replace(self, samples=samples)
+
+    def most(self, scores: StepScores) -> float:
+        """The aggregate if no further continuation agrees; a chain without steps has no more than its own."""
+        if not scores.parts:
+            return scores.aggregate
+        earlier = _earlier(scores)
+        worst = replace(earlier, values=(1.0,) * len(earlier.values), confidence=0.0, detail={"sampled": ()})
+        return self._merged(scores, earlier, worst, len(scores.steps)).aggregate
+
+    def complete(
+        self, drafts: Sequence[Draft], scores: Sequence[StepScores], student: Student, task: Task, seed: int
+    ) -> list[StepScores]:
+        """What a call gives; what `scores` rest on is not asked for again."""
+        open_ = [place for place, one in enumerate(scores) if one.parts]
+        if not open_:
+            return list(scores)
+        first = len(scores[open_[0]].detail["sampled"][0])
+        inter = Inter(samples=self.samples, temperature=self.temperature, nli=None, first=first)
+        found = dict(zip(open_, inter([drafts[place] for place in open_], student, task, seed), strict=True))
+        return [
+            self._merged(one, _earlier(one), found[place], len(chain.steps)) if place in found else one
+            for place, ((_, chain), one) in enumerate(zip(drafts, scores, strict=True))
+        ]
+
+    def _merged(self, scores: StepScores, earlier: Measured, further: Measured, length: int) -> StepScores:
+        """Scores by few samples and what the other samples say, as if all had been drawn at once."""
+        rows: list[list[str | None]] = earlier.detail["sampled"]
+        first = len(rows[0])
+
+        def share(one: float, other: float) -> float:
+            return (round(one * first) + round(other * (self.samples - first))) / self.samples
+
+        more: list[list[str | None]] = further.detail["sampled"] or [[] for _ in rows]
+        inter = Measured(
+            values=tuple(map(share, earlier.values, further.values)),
+            confidence=share(earlier.confidence, further.confidence),
+            detail={"sampled": [[*row, *others] for row, others in zip(rows, more, strict=True)]},
+        )
+        found = {"inter": inter}
+        if "intra" in scores.parts:
+            detail = {key: value for key, value in scores.detail.items() if key != "sampled"}
+            intra = Measured(values=scores.parts["intra"][: len(rows)], confidence=0.0, detail=detail)
+            found = {"intra": intra, **found}
+        return self._combined(found, length)
+
     def _measures(self) -> list[tuple[str, Intra | Inter]]:
         probing = Sampling(temperature=self.temperature if self.soft else 0.0, max_tokens=self.probe_tokens)
         intra = Intra(
@@ -128,3 +182,9 @@ class Elad:
             confidence=(found.get("inter") or found["intra"]).confidence,
             detail={key: value for measured in found.values() for key, value in measured.detail.items()},
         )
+
+
+def _earlier(scores: StepScores) -> Measured:
+    """What continuations said of the steps that were scored."""
+    values = scores.parts["inter"][: len(scores.detail["sampled"])]
+    return Measured(values=values, confidence=scores.confidence, detail={"sampled": scores.detail["sampled"]})

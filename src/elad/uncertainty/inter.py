@@ -44,6 +44,8 @@ class Inter:
     samples: int
     temperature: float
     nli: Entailment | None
+    first: int = 0
+    """So many of the samples are left out, because they were drawn before."""
 
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
         """One measure per draft, from one batch of continuations over all of them."""
@@ -55,15 +57,16 @@ class Inter:
                 seed=derive_seed(seed, problem.id, "inter", place + 1, sample),
             )
             for problem, chain, place in places
-            for sample in range(self.samples)
+            for sample in range(self.first, self.samples)
         ]
         # A continuation may be as long as a draft: a shorter one would call every long chain uncertain.
+        count = self.samples - self.first
         most = max(chain.sampling.max_tokens for _, chain in drafts)
 
         starts = [_start(problem, _open_end(chain.prefix(place)), task) for problem, chain, place in places]
 
         def settled(at: int, written: str) -> bool:
-            spot = at // self.samples
+            spot = at // count
             return _settled(places[spot][0], starts[spot] + written, task)
 
         until = settled if self.nli is None else None
@@ -71,7 +74,7 @@ class Inter:
         others = [
             [
                 _read(problem, chain, starts[spot], generations[at], task)
-                for at in range(spot * self.samples, (spot + 1) * self.samples)
+                for at in range(spot * count, (spot + 1) * count)
             ]
             for spot, (problem, chain, _) in enumerate(places)
         ]
@@ -100,7 +103,7 @@ class Inter:
             measured.append(
                 Measured(
                     values=tuple(sum(1 - share for share in row) / len(row) for row in agreement[start:end]),
-                    confidence=sum(other.agrees for other in own[0]) / self.samples,
+                    confidence=sum(other.agrees for other in own[0]) / len(own[0]),
                     detail=detail,
                 )
             )

@@ -1,0 +1,137 @@
+"""Score: how sure the student is of each step, as far as that can matter to what is picked."""
+
+from array import array
+from collections.abc import Callable, Container, Sequence
+from functools import partial
+from heapq import nlargest
+from math import ceil
+from typing import Any, TypeAlias
+
+from elad.errors import ConfigError
+from elad.kinds import describe
+from elad.ledger.events import Kind
+from elad.protocols import Gradual, Uncertainty
+from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.stages.drafting import draft_key
+from elad.views import View
+from elad.world import World
+
+SCORE_CHUNK = 32
+
+Drafted: TypeAlias = tuple[Problem, Chain]
+
+
+def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int) -> Sequence[Drafted]:
+    """The drafts whose own tokens surprised the student most, in their order: `prefilter.keep` for each of `count`.
+
+    All of them where nothing is to be spared. Ties fall to an order drawn by the seed.
+    Raises: ConfigError where a draft does not tell how surprising it was.
+    """
+    if world.experiment.prefilter.keep is None:
+        return drafts
+    most = ceil(world.experiment.prefilter.keep * _to_pick(world, number, count))
+    if len(drafts) <= most:
+        return drafts
+    ranks = ((_surprise(chain), _lot(world, problem), place) for place, (problem, chain) in enumerate(drafts))
+    kept = nlargest(most, ranks)
+    told = {"drafts": len(drafts), "kept": most, "least_surprise": kept[-1][0]}
+    if world.known(Kind.PREFILTER, digest([number, told]), number) is None:
+        world.ledger.append(Kind.PREFILTER, [(digest([number, told]), told)], round=number)
+    world.progress.note(f"round {number}: {len(drafts) - most} of {len(drafts)} drafts get no step scores (prefilter)")
+    return View(sorted(place for _, _, place in kept), drafts.__getitem__)
+
+
+def _to_pick(world: World, number: int, count: int) -> int:
+    """How many are picked: a resumed round keeps its picks, so that they must be among what is kept."""
+    return sum(event.round == number for event in world.ledger.events(Kind.PICK)) or count
+
+
+def _surprise(chain: Chain) -> float:
+    if chain.surprise is None:
+        why = "written by an earlier version, or by an engine that does not tell"
+        raise ConfigError(
+            f"prefilter.keep: the draft of {chain.problem_id!r} carries no surprise ({why}); leave it out"
+        )
+    return chain.surprise
+
+
+def _lot(world: World, problem: Problem) -> int:
+    return derive_seed(world.experiment.seed, "prefilter", problem.id)
+
+
+def score(world: World, drafts: Sequence[Drafted], number: int, count: int) -> Sequence[Candidate]:
+    """Candidates for the selector, which picks `count`; their scores are left out where it needs none.
+
+    With `adaptive.few`, chains that cannot be among the `count` highest keep the scores by few samples.
+    Candidates are read when they are looked at, each time anew.
+    """
+    experiment, places = world.experiment, range(len(drafts))
+    if not experiment.selector.needs_scores:
+        return View(places, lambda place: _candidate(drafts[place], None))
+    few, measure = experiment.adaptive.few, experiment.uncertainty
+    if few is not None and isinstance(measure, Gradual):
+        payloads = _gradually(world, measure, few, drafts, number, _to_pick(world, number, count))
+    else:
+        payloads = _scored(world, measure, drafts, number)
+    return View(places, lambda place: _candidate(drafts[place], from_json(StepScores, payloads[place])))
+
+
+def _scored(world: World, measure: Uncertainty, drafts: Sequence[Drafted], number: int) -> Sequence[Any]:
+    def make(chunk: Sequence[Drafted]) -> list[Any]:
+        return [to_json(one) for one in measure(chunk, world.student, world.task, world.experiment.seed)]
+
+    key = _score_key(world, measure)
+    return world.remembered(
+        Kind.SCORE, drafts, lambda item: key(item[0]), make, number=number, chunk=SCORE_CHUNK, stage="score"
+    )
+
+
+def _gradually(
+    world: World, measure: Gradual, few: int, drafts: Sequence[Drafted], number: int, count: int
+) -> Sequence[Any]:
+    """Scores by all samples of each chain that may be among the `count` highest, by a few of them for the others.
+
+    No score can pass the highest that it may come to, so that the `count` highest are those of all samples.
+    """
+    sketches = _scored(world, measure.few(few), drafts, number)
+    most = array("d", (measure.most(from_json(StepScores, one)) for one in sketches))
+    whole: dict[int, Callable[[], Any]] = {}
+
+    def make(places: Sequence[int]) -> list[Any]:
+        chunk, begun = [drafts[at] for at in places], [from_json(StepScores, sketches[at]) for at in places]
+        done = measure.complete(chunk, begun, world.student, world.task, world.experiment.seed)
+        return [to_json(one) for one in done]
+
+    key = _score_key(world, measure)
+    while open_ := _unsure(most, count, whole):
+        found = world.remembered(
+            Kind.SCORE,
+            open_,
+            lambda at: key(drafts[at][0]),
+            make,
+            number=number,
+            chunk=SCORE_CHUNK,
+            stage="score",
+        )
+        for i, at in enumerate(open_):
+            most[at] = found[i]["aggregate"]
+            whole[at] = partial(found.__getitem__, i)
+    spared = f"{len(drafts) - len(whole)} of {len(drafts)} chains"
+    world.progress.note(f"round {number}: {spared} were scored by {few} samples alone: more could not get them picked")
+    return View(range(len(drafts)), lambda at: whole[at]() if at in whole else sketches[at])
+
+
+def _unsure(most: Sequence[float], count: int, whole: Container[int]) -> list[int]:
+    """The places that may be among the `count` highest, and are not scored by all samples."""
+    bar = min(nlargest(count, most), default=0.0)
+    return [at for at, highest in enumerate(most) if highest >= bar and at not in whole]
+
+
+def _score_key(world: World, measure: Uncertainty) -> Callable[[Problem], str]:
+    settings = describe(measure)
+    return lambda problem: digest([draft_key(world, problem), settings])
+
+
+def _candidate(drafted: Drafted, scores: StepScores | None) -> Candidate:
+    problem, chain = drafted
+    return Candidate(problem=problem, chain=chain, scores=scores)
