@@ -50,7 +50,7 @@ class Inline:
 
 def test_a_result_that_is_there_is_handed_on_before_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else, where replies come faster than requests are begun, a window's worth of them is lost with the process."""
-    monkeypatch.setattr(dispatch.threading, "Thread", Inline)
+    monkeypatch.setattr(threading, "Thread", Inline)
     drawn: list[int] = []
 
     def source() -> Iterator[int]:
