@@ -18,7 +18,7 @@ from elad.outcomes import Purpose, RevisionOutcome
 from elad.progress import Advance, Progress
 from elad.protocols import Prompt, Revising, Task, Teacher, Told
 from elad.purchase import Purchase
-from elad.records import Candidate, Revision
+from elad.records import Candidate, Problem, Revision
 from elad.revision.case import Asking, Case, Draft
 from elad.revision.driving import drive
 from elad.revision.judges import Judge
@@ -46,7 +46,7 @@ def find_steps(  # noqa: PLR0913
     """
     task = build("elad.tasks", "numeric", "task")
     judging: Judge = build("elad.revision.judges", judge, "--judge")
-    known = read(list(references), columns={}, limit=None, base=Path()) if references else []
+    known: Sequence[Problem] = read(list(references), columns={}, limit=None, base=Path()) if references else []
     by_question = {problem.question.strip(): problem for problem in known}
     rows, left_out = read_labelled(sources, task, references=by_question, limit=limit, seed=seed)
     opened: Teacher = build("elad.teachers", teacher, "--teacher").open()
