@@ -15,6 +15,7 @@ from pydantic import (
     PlainValidator,
     SkipValidation,
     ValidationError,
+    model_validator,
 )
 
 from elad.errors import ConfigError, nearest, require
@@ -25,6 +26,7 @@ from elad.protocols import (
     Reviser,
     Selector,
     StudentSettings,
+    Suited,
     Task,
     TeacherSettings,
     Training,
@@ -131,6 +133,13 @@ class Experiment(_Section):
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
     """Paths are relative to this folder: that of the file."""
+
+    @model_validator(mode="after")
+    def _suited(self) -> "Experiment":
+        """Raises: ConfigError where the uncertainty does not go with the task."""
+        if isinstance(self.uncertainty, Suited):
+            self.uncertainty.suits(self.task)
+        return self
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from elad.errors import require
 from elad.outcomes import ParseOutcome, Purpose
@@ -265,6 +265,15 @@ class Uncertainty(Protocol):
     def __call__(
         self, drafts: Sequence[tuple[Problem, Chain]], student: Student, task: Task, seed: int
     ) -> list[StepScores]: ...
+
+
+@runtime_checkable
+class Suited(Protocol):
+    """A strategy that does not go with every task, and says so when an experiment is built."""
+
+    def suits(self, task: Task) -> None:
+        """Nothing where it goes with the task. Raises: ConfigError that says why it does not."""
+        ...
 
 
 class Selector(Protocol):

@@ -10,7 +10,9 @@ PROMISED = {
     "tasks": {"numeric", "choice", "text"},
     "students": {"transformers", "fake"},
     "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
-    "uncertainty": {"elad"},
+    "uncertainty": set(
+        "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
+    ),
     "selection": {"top", "random"},
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
@@ -60,7 +62,7 @@ PROMPTS = sorted(SOURCE.rglob("prompts/*.md"))
 
 
 def test_there_are_prompts() -> None:
-    assert {prompt.parent.parent.name for prompt in PROMPTS} == {"tasks", "revision"}
+    assert {prompt.parent.parent.name for prompt in PROMPTS} == {"tasks", "revision", "uncertainty"}
 
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda path: str(path.relative_to(SOURCE)))
