@@ -111,6 +111,8 @@ class Candidate:
     problem: Problem
     chain: Chain
     scores: StepScores | None
+    embedding: tuple[float, ...] | None = None
+    """Where the question lies among the others; None where the selector does not look at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

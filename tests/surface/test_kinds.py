@@ -13,7 +13,7 @@ PROMISED = {
     "uncertainty": set(
         "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
     ),
-    "selection": {"top", "random"},
+    "selection": set("top random core_set k_means facility_location badge stratified cost_aware oracle".split()),
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
     "training/objectives": {"sft"},

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     """A process took the run up: resolved configuration, versions, machine."""
     DRAFT = "draft"
     SCORE = "score"
+    EMBEDDING = "embedding"
     PICK = "pick"
     REQUEST = "request"
     """Sent to the teacher, with what is reserved for it; appended before it is sent."""

@@ -13,6 +13,7 @@ from elad.protocols import Generation, Prompt, Told
 from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
 from elad.stages.drafting import open_problems
+from elad.stages.embedding import embed
 from elad.world import World
 
 CONTINUE_CHUNK = 64
@@ -49,7 +50,7 @@ def select(world: World, candidates: Sequence[Candidate], number: int, count: in
     ids = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
     if not ids:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
-        ids = world.experiment.selector(candidates, count, rng)
+        ids = world.experiment.selector(embed(world, candidates, number), count, rng)
         events = ((digest([number, key]), _pick(by_id[key], rank)) for rank, key in enumerate(ids))
         world.ledger.append(Kind.PICK, events, round=number)
     return [by_id[key] for key in ids]
