@@ -5,6 +5,7 @@ Evidence: seeding k-means++ on embeddings whose length is the uncertainty and wh
 direction is the question's embedding and the length its score, since no single label stands for an explanation [D].
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -45,6 +46,8 @@ class Badge:
         seen = by_lot(candidates, rng, lambda candidate: (weighted(candidate, "badge"), embedding(candidate, "badge")))
         ids = sorted(seen, key=lambda key: seen[key][0])
         units = directions([seen[key][1] for key in ids])
-        points: list[Vector] = [[-seen[key][0][0] * x for x in unit] for key, unit in zip(ids, units, strict=True)]
+        points: list[Vector] = [
+            array("f", [-seen[key][0][0] * value for value in unit]) for key, unit in zip(ids, units, strict=True)
+        ]
         count = min(max(allowance, 0), len(ids))
         return [ids[place] for place in spread(points, count, rng, 0)]

@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 
 from elad.records import Candidate
 from elad.selection.encoder import Encoder
-from elad.selection.geometry import directions, embedding, squared
+from elad.selection.geometry import directions, embedding, squares
 from elad.selection.pool import by_lot
 
 __all__ = ["CoreSet"]
@@ -48,6 +48,6 @@ class CoreSet:
             place = max(apart, key=lambda other: apart[other])
             del apart[place]
             picks.append(ids[place])
-            for other, far in apart.items():
-                apart[other] = min(far, squared(points[place], points[other]))
+            near = squares(points[place], map(points.__getitem__, apart))
+            apart = {other: min(far, now) for (other, far), now in zip(apart.items(), near, strict=True)}
         return picks

@@ -4,16 +4,17 @@ Evidence: greedy maximisation of facility location, here weighted by the score, 
 representative (Wei, Iyer and Bilmes, 2015; from memory) [R]; the similarity and the weights are ours [D].
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
+from heapq import heapify, heappop, heapreplace
 from random import Random
 
 from pydantic import ConfigDict
 
 from elad.records import Candidate
 from elad.selection.encoder import Encoder
-from elad.selection.geometry import Vector, directions, embedding, squared
+from elad.selection.geometry import Vector, directions, embedding, squares
 from elad.selection.pool import at_least, by_lot, weighted
 
 __all__ = ["FacilityLocation"]
@@ -26,7 +27,7 @@ class FacilityLocation:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     encoder: Encoder = field(default_factory=Encoder)
-    most: int = 2000
+    most: int = 1000
     """Only so many are looked at, the most uncertain: the time grows with their square."""
 
     def __post_init__(self) -> None:
@@ -49,40 +50,39 @@ class FacilityLocation:
         kind = "facility_location"
         seen = by_lot(candidates, rng, lambda candidate: (weighted(candidate, kind), embedding(candidate, kind)))
         ids = sorted(seen, key=lambda key: seen[key][0])[: max(self.most, allowance)]
-        points = [tuple(unit) for unit in directions([seen[key][1] for key in ids])]
-        places = _greedy(points, [-seen[key][0][0] for key in ids], min(max(allowance, 0), len(ids)))
+        units = directions([seen[key][1] for key in ids])
+        places = greedy(units, [-seen[key][0][0] for key in ids], min(max(allowance, 0), len(ids)))
         return [ids[place] for place in places]
 
 
-def _greedy(points: Sequence[Vector], weights: Sequence[float], count: int) -> list[int]:
-    """The places that add most, one by one.
+def greedy(points: Sequence[Vector], weights: Sequence[float], count: int) -> list[int]:
+    """The places of unit vectors that add most, one by one.
 
     What a place adds only becomes less as others are picked, so that it is reckoned anew only where its last value
     is the largest.
     """
     covered = [0.0] * len(points)
-    queue = [(-_gain(points, weights, covered, place), place, 0) for place in range(len(points))] if count else []
+    alike = [array("f", likeness(point, points)) for point in points] if count else []
+    queue = [(-_gain(row, weights, covered), place, 0) for place, row in enumerate(alike)]
     heapify(queue)
     picks: list[int] = []
     while len(picks) < count:
         _, place, known = queue[0]
         if known < len(picks):
-            heapreplace(queue, (-_gain(points, weights, covered, place), place, len(picks)))
+            heapreplace(queue, (-_gain(alike[place], weights, covered), place, len(picks)))
             continue
         picks.append(place)
-        covered = [max(one, _alike(points[place], point)) for one, point in zip(covered, points, strict=True)]
-        heapreplace(queue, (1.0, place, count))  # behind all that may still be picked
+        covered = list(map(max, covered, alike[place]))
+        heappop(queue)
     return picks
 
 
-def _gain(points: Sequence[Vector], weights: Sequence[float], covered: Sequence[float], place: int) -> float:
-    here = points[place]
+def likeness(here: Vector, points: Sequence[Vector]) -> list[float]:
+    """(1 + cosine) / 2 of unit vectors with one of them, 0..1."""
+    return [1 - far / 4 for far in squares(here, points)]
+
+
+def _gain(alike: Sequence[float], weights: Sequence[float], covered: Sequence[float]) -> float:
     return sum(
-        weight * max(0.0, _alike(here, point) - one)
-        for weight, point, one in zip(weights, points, covered, strict=True)
+        weight * (now - before) for weight, now, before in zip(weights, alike, covered, strict=True) if now > before
     )
-
-
-def _alike(first: Vector, second: Vector) -> float:
-    """(1 + cosine) / 2 of two unit vectors, 0..1."""
-    return 1 - squared(first, second) / 4

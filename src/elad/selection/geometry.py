@@ -5,7 +5,7 @@ middle of the pool. So they are centred on it, and only their direction from the
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import dist, fsum, hypot, isfinite
 from random import Random
 from typing import TypeAlias
@@ -47,7 +47,7 @@ def spread(points: Sequence[Vector], count: int, rng: Random, start: int) -> lis
     are left lie on points drawn so far, they follow in their order.
     """
     drawn = [start] if count else []
-    apart = [squared(points[start], point) for point in points] if count else []
+    apart = squares(points[start], points) if count else []
     while len(drawn) < count:
         left = [place for place, far in enumerate(apart) if far > 0]
         if not left:
@@ -55,13 +55,14 @@ def spread(points: Sequence[Vector], count: int, rng: Random, start: int) -> lis
             return (drawn + [place for place in range(len(points)) if place not in known])[:count]
         place = rng.choices(left, [apart[place] for place in left])[0]
         drawn.append(place)
-        apart = [min(far, squared(points[place], point)) for far, point in zip(apart, points, strict=True)]
+        apart = list(map(min, apart, squares(points[place], points)))
     return drawn
 
 
-def squared(first: Vector, second: Vector) -> float:
-    """The squared distance between two points."""
-    return dist(first, second) ** 2
+def squares(here: Vector, points: Iterable[Vector]) -> list[float]:
+    """The squared distance of each point from one."""
+    here = tuple(here)  # made once: `dist` makes one of whatever else it is given
+    return [dist(here, point) ** 2 for point in points]
 
 
 def _unit(vector: Vector, middle: Vector) -> Vector:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 
 from elad.records import Candidate
 from elad.selection.encoder import Encoder
-from elad.selection.geometry import Vector, directions, embedding, spread, squared
+from elad.selection.geometry import Vector, directions, embedding, spread, squares
 from elad.selection.pool import by_lot
 
 __all__ = ["KMeans"]
@@ -47,7 +47,7 @@ class KMeans:
         count = min(max(allowance, 0), len(ids))
         if count in (0, len(ids)):
             return ids[:count]
-        clusters = _clusters(points, [points[place] for place in spread(points, count, rng, 0)])
+        clusters = _clusters(points, [tuple(points[place]) for place in spread(points, count, rng, 0)])
         clusters.sort(key=lambda cluster: -len(cluster))
         picks = [ids[_middle(points, cluster)] for cluster in clusters if cluster]
         return list(dict.fromkeys([*picks, *ids]))[:count]
@@ -59,8 +59,8 @@ def _clusters(points: Sequence[Vector], centres: list[Vector]) -> list[list[int]
     for _ in range(_TURNS):
         before, clusters = clusters, [list[int]() for _ in centres]
         for place, point in enumerate(points):
-            nearest = min(range(len(centres)), key=lambda centre, point=point: squared(centres[centre], point))
-            clusters[nearest].append(place)
+            apart = squares(point, centres)
+            clusters[apart.index(min(apart))].append(place)
         if clusters == before:
             break
         centres = [_mean(points, cluster) if cluster else old for cluster, old in zip(clusters, centres, strict=True)]
@@ -69,9 +69,9 @@ def _clusters(points: Sequence[Vector], centres: list[Vector]) -> list[list[int]
 
 def _middle(points: Sequence[Vector], cluster: Sequence[int]) -> int:
     """The place that is nearest to the mean of a cluster."""
-    mean = _mean(points, cluster)
-    return min(cluster, key=lambda place: squared(points[place], mean))
+    apart = squares(_mean(points, cluster), (points[place] for place in cluster))
+    return cluster[apart.index(min(apart))]
 
 
 def _mean(points: Sequence[Vector], cluster: Sequence[int]) -> Vector:
-    return [sum(column) / len(cluster) for column in zip(*(points[place] for place in cluster), strict=True)]
+    return tuple(sum(column) / len(cluster) for column in zip(*(points[place] for place in cluster), strict=True))
