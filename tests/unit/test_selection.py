@@ -43,7 +43,8 @@ def candidate(
     text: str = "The answer is 5.",
     **fields: Any,
 ) -> Candidate:
-    problem = Problem(id=id, **{"question": "How many?", "answer": "5"} | fields)
+    known: dict[str, Any] = {"question": "How many?", "answer": "5"}
+    problem = Problem(id=id, **known | fields)
     scores = StepScores(parts={}, steps=(), aggregate=aggregate, confidence=confidence)
     return Candidate(problem=problem, chain=chain(problem, text), scores=scores, embedding=at)
 

@@ -42,10 +42,10 @@ class CoreSet:
         """
         seen = by_lot(candidates, rng, lambda candidate: embedding(candidate, "core_set"))
         ids, points = list(seen), directions(list(seen.values()))
-        apart = dict.fromkeys(range(len(ids)), inf)
+        apart: dict[int, float] = dict.fromkeys(range(len(ids)), inf)
         picks: list[str] = []
         while apart and len(picks) < allowance:
-            place = max(apart, key=lambda other: apart[other])
+            place = max(apart, key=apart.__getitem__)
             del apart[place]
             picks.append(ids[place])
             near = squares(points[place], map(points.__getitem__, apart))
