@@ -28,6 +28,7 @@ from elad.protocols import (
     Reviser,
     Selector,
     StudentSettings,
+    Suited,
     Task,
     TeacherSettings,
     Training,
@@ -169,6 +170,13 @@ class Experiment(_Section):
             kind = describe(self.uncertainty)["kind"]
             raise ConfigError(f"adaptive.few: the uncertainty {kind!r} cannot begin with few samples; leave it out")
         self.uncertainty.few(self.adaptive.few)
+        return self
+
+    @model_validator(mode="after")
+    def _suited(self) -> "Experiment":
+        """Raises: ConfigError where the uncertainty does not go with the task."""
+        if isinstance(self.uncertainty, Suited):
+            self.uncertainty.suits(self.task)
         return self
 
     @classmethod

@@ -148,6 +148,18 @@ class Student(Protocol):
         ...
 
 
+@runtime_checkable
+class Embeds(Protocol):
+    """A student that also turns prompts into vectors: an ability that not every engine has."""
+
+    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        """A vector for each prompt, all of one length: the more alike two prompts are to it, the nearer they lie.
+
+        A vector depends on its own prompt alone. One that does not fit the context is all zeros.
+        """
+        ...
+
+
 class StudentSettings(Protocol):
     """What a configuration says of a student; the only place that knows its engine."""
 
@@ -294,6 +306,28 @@ class Gradual(Uncertainty, Protocol):
         ...
 
 
+@runtime_checkable
+class Suited(Protocol):
+    """A strategy that does not go with every task, and says so when an experiment is built."""
+
+    def suits(self, task: Task) -> None:
+        """Nothing where it goes with the task. Raises: ConfigError that says why it does not."""
+        ...
+
+
+class Encoder(Protocol):
+    """Who turns questions into vectors for a selector."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the student itself, so that the vectors change with it."""
+        ...
+
+    def __call__(self, problems: Sequence[Problem], student: Student, task: Task) -> list[tuple[float, ...]]:
+        """A vector for each problem, all of one length. Raises: ConfigError where they cannot be had."""
+        ...
+
+
 class Selector(Protocol):
     """Picks questions to buy: ids, best first, unique, at most `allowance` of them."""
 
@@ -311,6 +345,14 @@ class Ranking(Selector, Protocol):
     def ranks(self) -> bool:
         """True: no candidate with a lower aggregate is ever picked before one with a higher."""
         ...
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """A selector that looks at the candidates' embeddings too."""
+
+    @property
+    def encoder(self) -> Encoder: ...
 
 
 Ask: TypeAlias = Request | Prompt

@@ -87,7 +87,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepScores:
-    """Uncertainty of a chain, step by step. All scores lie in 0..1, 1 the most uncertain."""
+    """Uncertainty of a chain, step by step. All scores lie in 0..1, 1 the most uncertain.
+
+    A kind that scores the question as a whole says nothing of its steps: `parts` and `steps` are empty then.
+    """
 
     __pydantic_config__ = _CONFIG
 
@@ -98,7 +101,8 @@ class StepScores:
     aggregate: float
     """The question's score."""
     confidence: float
-    """Share of the student's own samples that end in its answer, 0..1; breaks ties."""
+    """Share of the student's own samples that end in its answer, 0..1; breaks ties. Where none are drawn, what the
+    kind has nearest to it."""
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the scores were computed from (conclusions after each prefix, re-sampled answers)."""
 
@@ -110,6 +114,8 @@ class Candidate:
     problem: Problem
     chain: Chain
     scores: StepScores | None
+    embedding: tuple[float, ...] | None = None
+    """Where the question lies among the others; None where the selector does not look at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

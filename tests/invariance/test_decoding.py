@@ -107,6 +107,19 @@ def test_scores_are_those_of_each_row_alone(model: Any, rows: list[list[int]], s
 
 
 @QUICK
+@given(rows=ROWS, size=st.integers(1, 20))
+def test_hidden_states_are_those_of_each_row_alone(model: Any, rows: list[list[int]], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PACK", size)
+        found = dict(decoder(model).states([*rows, []]))
+    assert set(found) == set(range(len(rows)))
+    for place, row in enumerate(rows):
+        with torch.no_grad():
+            plain = model(input_ids=torch.tensor([row]), output_hidden_states=True).hidden_states[-1][0]
+        assert torch.allclose(found[place], plain, atol=1e-4)
+
+
+@QUICK
 @given(rows=ROWS, size=st.integers(1, 20), slots=st.integers(1, 4), temperature=st.sampled_from([0.0, 1.0]))
 def test_what_is_written_does_not_depend_on_slots_or_trees(
     model: Any, rows: list[list[int]], size: int, slots: int, temperature: float

@@ -10,8 +10,10 @@ PROMISED = {
     "tasks": {"numeric", "choice", "text"},
     "students": {"transformers", "fake"},
     "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
-    "uncertainty": {"elad"},
-    "selection": {"top", "random"},
+    "uncertainty": set(
+        "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
+    ),
+    "selection": set("top random core_set k_means facility_location badge stratified cost_aware oracle".split()),
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
     "training/objectives": {"sft"},
@@ -60,7 +62,7 @@ PROMPTS = sorted(SOURCE.rglob("prompts/*.md"))
 
 
 def test_there_are_prompts() -> None:
-    assert {prompt.parent.parent.name for prompt in PROMPTS} == {"tasks", "revision"}
+    assert {prompt.parent.parent.name for prompt in PROMPTS} == {"tasks", "revision", "uncertainty"}
 
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
+from elad.students import embedding
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
@@ -65,6 +66,34 @@ def test_what_is_drawn_depends_on_the_seed_alone_not_on_the_batch(student: Trans
     backwards = student.generate(prompts[::-1], SAMPLING)[::-1]
     assert together == alone == backwards
     assert len({one.text for one in together}) > 1
+
+
+def test_an_embedding_is_the_weighted_mean_of_what_the_last_layer_makes_of_the_prompt(
+    student: TransformersStudent,
+) -> None:
+    prompts = [prompt("3 + 4?"), prompt("3 + 4 + 5?", prefix="3 + 4 = 7."), prompt("why? " * 99)]
+    vectors = student.embed(prompts)
+    for one, vector in zip(prompts[:2], vectors, strict=False):
+        ids = torch.tensor([encode_prompt(student.tokenizer, one)])
+        states = student.model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0]
+        weights = torch.arange(1.0, len(states) + 1)
+        assert vector == pytest.approx((weights @ states / weights.sum()).tolist(), abs=1e-4)
+    assert set(vectors[2]) == {0.0}
+    assert [student.embed([one])[0] for one in prompts] == [pytest.approx(vector, abs=1e-5) for vector in vectors]
+
+
+def test_a_wide_embedding_is_narrowed_and_distances_stay(student: TransformersStudent) -> None:
+    prompts = [prompt(f"{i} + {j}?") for i in range(4) for j in range(4)]
+    whole = torch.tensor(student.embed(prompts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "WIDTH", 40)
+        embedding._projection.cache_clear()
+        narrow = torch.tensor(student.embed(prompts))
+    embedding._projection.cache_clear()
+    assert narrow.shape == (16, 40)
+    ratio = torch.pdist(narrow) / torch.pdist(whole)
+    assert 0.8 < float(ratio.median()) < 1.2
+    assert float(ratio.std()) < 0.3
 
 
 def test_another_seed_draws_another_text(student: TransformersStudent) -> None:

@@ -12,7 +12,8 @@ from elad.tasks.chains import concluded, make_chain
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
 from elad.tasks.text import Text
-from elad.uncertainty.inter import Inter, _settled
+from elad.uncertainty.answers import draw, settled
+from elad.uncertainty.inter import Inter
 from elad.uncertainty.probes import Probe, conclude
 
 NUMBER = Problem(id="a", question="?", answer="4")
@@ -78,6 +79,20 @@ def test_other_explanations_agree_alike_where_they_end_early(
 
 
 @settings(deadline=None, max_examples=300)
+@given(text=TEXTS, asked=ASKED, every=st.integers(1, 9))
+def test_whole_explanations_answer_alike_where_they_end_early(
+    text: str, asked: tuple[Problem, Task], every: int
+) -> None:
+    problem, task = asked
+    draft = make_chain("3.", problem, task, finished=True, sampling=Sampling(), seed=0, tokens=9, most_steps=12)
+    obedient, heedless = (
+        draw([(problem, draft)], Reciting(text, every, obeys), task, 0, samples=2, temperature=0.7)
+        for obeys in (True, False)
+    )
+    assert obedient == heedless
+
+
+@settings(deadline=None, max_examples=300)
 @given(text=TEXTS, asked=st.sampled_from([(NUMBER, Numeric()), (WORD, Text())]), every=st.integers(1, 9))
 def test_a_conclusion_that_is_asked_for_is_the_same_where_it_ends_early(
     text: str, asked: tuple[Problem, Task], every: int
@@ -95,13 +110,13 @@ def test_a_conclusion_that_is_asked_for_is_the_same_where_it_ends_early(
 def test_nothing_that_follows_changes_what_was_settled(text: str, asked: tuple[Problem, Task]) -> None:
     problem, task = asked
     whole = concluded(text, problem, task, finished=True)[1].answer
-    ends = [end for end in range(len(text)) if _settled(problem, text[:end], task)]
+    ends = [end for end in range(len(text)) if settled(problem, text[:end], task)]
     for end in ends[:1]:
         assert concluded(text[:end], problem, task, finished=False)[1].answer == whole
 
 
 def test_a_conclusion_that_is_left_behind_is_settled() -> None:
-    assert not _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.", Numeric())
-    assert not _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo", Numeric())
-    assert _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.\nSo", Numeric())
-    assert _settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo\nit", Numeric())
+    assert not settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.", Numeric())
+    assert not settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo", Numeric())
+    assert settled(NUMBER, "3 + 1 = 4.\nThe answer is 4.\nSo", Numeric())
+    assert settled(NUMBER, "3 + 1 = 4.\nThe answer is 4\nSo\nit", Numeric())

@@ -15,7 +15,7 @@ SPECIAL = ["<|end|>", "<|user|>", "<|system|>", "<|assistant|>"]
 TEXTS = [f"{a} + {b} = {a + b}.\nThe answer is {a + b}." for a in range(30) for b in range(30)]
 
 
-def save(folder: Path, *, seed: int = 0) -> Path:
+def save(folder: Path, *, seed: int = 0, context: int = 256) -> Path:
     """Weights of 2 layers, a byte-level tokenizer of 400 words; padding doubles as end of text."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
@@ -27,7 +27,7 @@ def save(folder: Path, *, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=context,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,

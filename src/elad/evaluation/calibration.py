@@ -57,9 +57,10 @@ def calibration(bought: Sequence[tuple[StepScores | None, Revision]]) -> Calibra
         if scores is None or wrong is None:
             continue
         questions.append((scores.aggregate, wrong))
-        for score, verdict in zip(scores.steps, revision.verdicts, strict=True):
-            if verdict is not Verdict.UNJUDGED:
-                steps.append((score, verdict is Verdict.WRONG))
+        by_step = (
+            zip(scores.steps, revision.verdicts, strict=True) if scores.steps else ()
+        )  # some score questions alone
+        steps += [(score, verdict is Verdict.WRONG) for score, verdict in by_step if verdict is not Verdict.UNJUDGED]
     accepted = [revision.charge for (_, revision), wrong in zip(bought, labels, strict=True) if wrong is False]
     return Calibration(
         steps=_detection(steps),

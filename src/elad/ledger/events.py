@@ -39,6 +39,7 @@ class Kind(StrEnum):
     PREFILTER = "prefilter"
     """How many drafts of a round get step scores, and how many were sure enough to go without."""
     SCORE = "score"
+    EMBEDDING = "embedding"
     PICK = "pick"
     REQUEST = "request"
     """Sent to the teacher, with what is reserved for it; appended before it is sent."""

@@ -1,4 +1,7 @@
-"""Picks drawn by lot: the honest control beside every other selector."""
+"""Picks drawn by lot: the honest control beside every other selector.
+
+Evidence: the passive learner that every study of active learning compares with; nothing of it is ours [R].
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from elad.protocols import Generation, Prompt, Told
 from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
 from elad.stages.drafting import open_problems
+from elad.stages.embedding import embed
 from elad.views import View
 from elad.world import World
 
@@ -50,7 +51,7 @@ def select(world: World, candidates: Sequence[Candidate], number: int, count: in
     resumed = bool(ids)
     if not resumed:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
-        ids = world.experiment.selector(candidates, count, rng)
+        ids = world.experiment.selector(embed(world, candidates, number), count, rng)
     wanted = set(ids)
     named = ((candidate.problem.id, place) for place, candidate in enumerate(candidates))
     places = {key: place for key, place in named if key in wanted}

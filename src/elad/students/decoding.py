@@ -52,6 +52,8 @@ class _Ran:
     """By node, which of the logits come after it."""
     logits_NV: Tensor
     cache: Any
+    states_TD: Tensor | None
+    """By node, the last layer's hidden state, where it was asked for."""
 
 
 @dataclass(kw_only=True)
@@ -124,6 +126,14 @@ class Decoder:
         return out
 
     @torch.inference_mode()
+    def states(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[int, Tensor]]:
+        """Each row that is not empty, in any order: its place, and the last layer's hidden states `[tokens, width]`."""
+        for ran in self._trees(rows, lambda _, path: path[-1:], keep=False, states=True):
+            for row, path in ran.pack.paths.items():
+                if ran.states_TD is not None:
+                    yield row, ran.states_TD[path]
+
+    @torch.inference_mode()
     def check(self) -> None:
         """Holds rows that share a beginning, each fed one more token, against plain forward passes.
 
@@ -157,14 +167,19 @@ class Decoder:
                 yield line, (keys_LHTD[:, :, path], values_LHTD[:, :, path], ran.logits_NV[ran.spots[path[-1]]])
 
     def _trees(
-        self, rows: Sequence[Sequence[int]], wanted: Callable[[int, list[int]], list[int]], *, keep: bool
+        self,
+        rows: Sequence[Sequence[int]],
+        wanted: Callable[[int, list[int]], list[int]],
+        *,
+        keep: bool,
+        states: bool = False,
     ) -> Iterator[_Ran]:
         """All rows, in trees; `wanted` tells the nodes of a row after which logits are asked for.
 
         Where some logits of a tree are no numbers, its rows are run one by one: one of them may have spoilt the others.
         """
         for pack in packs(rows, PACK):
-            ran = self._run(pack, wanted, keep=keep)
+            ran = self._run(pack, wanted, keep=keep, states=states)
             if not ran.logits_NV.isnan().any():
                 yield ran
                 continue
@@ -172,9 +187,9 @@ class Decoder:
                 alone = Pack()
                 for i in same:
                     alone.add(i, row)
-                yield self._run(alone, wanted, keep=keep)
+                yield self._run(alone, wanted, keep=keep, states=states)
 
-    def _run(self, pack: Pack, wanted: Callable[[int, list[int]], list[int]], *, keep: bool) -> _Ran:
+    def _run(self, pack: Pack, wanted: Callable[[int, list[int]], list[int]], *, keep: bool, states: bool) -> _Ran:
         device = self.model.device
         nodes = sorted({node for i, path in pack.paths.items() for node in wanted(i, path)})
         tree = {name: tensor.to(device) for name, tensor in laid_out([pack]).items()}
@@ -183,6 +198,8 @@ class Decoder:
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,
             logits_to_keep=torch.tensor(nodes, device=device),
+            output_hidden_states=states,
         )
         spots = {node: spot for spot, node in enumerate(nodes)}
-        return _Ran(pack=pack, spots=spots, logits_NV=out.logits[0], cache=out.past_key_values)
+        last_TD = out.hidden_states[-1][0] if states else None
+        return _Ran(pack=pack, spots=spots, logits_NV=out.logits[0], cache=out.past_key_values, states_TD=last_TD)

@@ -20,6 +20,8 @@ _MANIFEST = "fake.json"
 _MANIFEST_BYTES = 64_000_000
 _RATE = 100
 """Examples after which the share of slips has fallen to 1/e."""
+_PLACES = 32
+"""Numbers of an embedding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,10 @@ class FakeStudent:
         """
         return [self._score(prompt, target) for prompt, target in pairs]
 
+    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        """Counts of the question's words, each word in one of 32 places."""
+        return [self._embed(prompt) for prompt in prompts]
+
     def fit(
         self,
         examples: Sequence[Example],
@@ -144,6 +150,12 @@ class FakeStudent:
             for place, (token, other) in enumerate(zip(_tokens(target), expected, strict=False))
         )
 
+    def _embed(self, prompt: Prompt) -> tuple[float, ...]:
+        counts = [0.0] * _PLACES
+        for word in re.findall(r"\w+", _question(prompt)) if self._fits(prompt) else ():
+            counts[derive_seed(word) % _PLACES] += 1
+        return tuple(counts)
+
     def _fits(self, prompt: Prompt) -> bool:
         size = sum(len(message.content) for message in prompt.messages) + len(prompt.prefix)
         return size <= self.settings.context
@@ -157,8 +169,12 @@ class FakeStudent:
         if trained is not None and said.rstrip().endswith(CUE) and CUE in trained:
             return trained.rpartition(CUE)[2]
         draw = "greedy" if greedy else prompt.seed
-        question = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
+        question = _question(prompt)
         return explain(question, said, skill=self.skill, luck=(self.settings.seed, question, draw))
+
+
+def _question(prompt: Prompt) -> str:
+    return next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
 
 
 def _key(messages: Sequence[Message]) -> str:

@@ -23,6 +23,7 @@ from elad.protocols import Fit, Generation, Objective, Prompt, Training
 from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder, Written
+from elad.students.embedding import vectors
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
@@ -133,6 +134,14 @@ class TransformersStudent:
         rows = [start + target for start, target in zip(starts, targets, strict=True)]
         fitting = [row if len(row) <= self.context else [] for row in rows]
         return self.decoder.score(fitting, [len(target) for target in targets])
+
+    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        """A vector for each prompt, from the last layer's hidden states (`vectors`).
+
+        Edge: a prompt longer than the context gets zeros.
+        """
+        rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        return vectors(self.decoder, [row if len(row) <= self.context else [] for row in rows])
 
     def fit(
         self,

@@ -11,8 +11,9 @@ from elad.errors import ConfigError
 from elad.ledger.prices import Price
 from elad.outcomes import Purpose, ReplyOutcome
 from elad.records import Charge, Reply, Request, derive_seed
+from elad.tasks.families import task_of
 from elad.teachers.counting import estimate_tokens
-from elad.teachers.local import Local, task_of
+from elad.teachers.local import Local
 from elad.teachers.reference import answer
 
 __all__ = ["Fake"]

@@ -8,9 +8,9 @@ from elad import steps as cutting
 from elad.arithmetic import claims, numbers
 from elad.protocols import Task
 from elad.records import Problem
+from elad.tasks.families import task_of
 from elad.tasks.numeric import Numeric
 from elad.tasks.quantities import number
-from elad.teachers.local import task_of
 
 _MOST_STEPS = 1000
 _SCALE = 10_000

@@ -4,12 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from elad.outcomes import Purpose, ReplyOutcome
-from elad.protocols import Task
-from elad.records import Charge, Problem, Reply, Request
-from elad.tasks.choice import Choice
-from elad.tasks.numeric import Numeric
-from elad.tasks.quantities import number
-from elad.tasks.text import Text
+from elad.records import Charge, Reply, Request
 
 ONE_CALL = Charge(calls=1)
 
@@ -59,10 +54,3 @@ def failed(request: Request, teacher: str, reason: str) -> Reply:
         teacher=teacher,
         reason=reason,
     )
-
-
-def task_of(problem: Problem, answer: str) -> Task:
-    """The answer family that a problem with this answer belongs to."""
-    if problem.choices:
-        return Choice()
-    return Text() if number(answer) is None else Numeric()

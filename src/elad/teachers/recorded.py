@@ -8,8 +8,9 @@ from elad import steps
 from elad.outcomes import Purpose
 from elad.protocols import Teacher
 from elad.records import Problem, Reply, Request
+from elad.tasks.families import task_of
 from elad.teachers.counting import estimate_tokens
-from elad.teachers.local import ONE_CALL, Local, failed, said, task_of
+from elad.teachers.local import ONE_CALL, Local, failed, said
 
 __all__ = ["Recorded"]
 

@@ -12,6 +12,7 @@ from elad.protocols import Generation, Prompt, Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import split
 from elad.tasks.chains import concluded
+from elad.uncertainty.answers import settled
 from elad.uncertainty.beliefs import Draft, Measured, brief, scored
 from elad.uncertainty.entailment import Entailment, mutual
 
@@ -65,11 +66,11 @@ class Inter:
 
         starts = [_start(problem, _open_end(chain.prefix(place)), task) for problem, chain, place in places]
 
-        def settled(at: int, written: str) -> bool:
+        def enough(at: int, written: str) -> bool:
             spot = at // count
-            return _settled(places[spot][0], starts[spot] + written, task)
+            return settled(places[spot][0], starts[spot] + written, task)
 
-        until = settled if self.nli is None else None
+        until = enough if self.nli is None else None
         generations = student.generate(prompts, Sampling(temperature=self.temperature, max_tokens=most), until)
         others = [
             [
@@ -129,12 +130,3 @@ def _read(problem: Problem, chain: Chain, start: str, generation: Generation, ta
         step=steps[0].text.strip() if steps else "",
         agrees=task.same(chain.answer, parsed.answer, problem),
     )
-
-
-def _settled(problem: Problem, text: str, task: Task) -> bool:
-    """Whether a continuation has concluded and gone on to a next line: what more it says changes nothing."""
-    own, parsed = concluded(text, problem, task, finished=False)
-    after = text[len(own) :].lstrip()
-    # A conclusion without a stop goes on into the next line: only the one after that is beyond it.
-    stopped = own.rstrip().endswith((".", "!", "?")) and "\n" in own[len(own.rstrip()) :]
-    return parsed.answer is not None and bool(after) and (stopped or "\n" in after)

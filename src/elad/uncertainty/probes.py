@@ -62,12 +62,17 @@ def _weigh(probes: Sequence[Probe], student: Student, task: Task) -> list[Belief
         )
     )
     return [
-        _normalised(probe.problem.choices or (), [next(logs) for _ in offered])
+        normalised(probe.problem.choices or (), [next(logs) for _ in offered])
         for probe, offered in zip(probes, options, strict=True)
     ]
 
 
-def _normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Belief:
+def normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Belief:
+    """The belief that log-probabilities of the choices' tokens stand for; equal choices are one.
+
+    Edge case: where none of them has a token, the belief that cannot be read.
+    Raises: ValueError for what is no log-probability.
+    """
     # No token scored means that the prompt did not fit: that is no evidence for the option.
     totals = [sum(tokens) if tokens else -inf for tokens in logs]
     if any(isnan(total) or total == inf for total in totals):

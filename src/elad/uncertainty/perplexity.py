@@ -1,0 +1,64 @@
+"""Perplexity: how improbable the student finds what it wrote itself, token by token.
+
+Evidence: the perplexity of the model's own text, which is the exponential of its mean token NLL, is a common baseline;
+as a score of steps, and as 1 - 1 / perplexity, which keeps the order and lies in 0..1, it is ours [D].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, isfinite
+
+from elad.protocols import Prompt, Student, Task
+from elad.records import Chain, Problem, StepScores
+from elad.uncertainty.beliefs import scored
+
+__all__ = ["Perplexity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perplexity:
+    """1 - the geometric mean of the tokens' probabilities: of a step's per step, of all of them per question.
+
+    Only the steps up to and including the conclusion are scored; the others carry 0. Nothing is drawn.
+    """
+
+    def __call__(
+        self, drafts: Sequence[tuple[Problem, Chain]], student: Student, task: Task, seed: int
+    ) -> list[StepScores]:
+        """Scores in the drafts' order; confidence is the mean probability itself.
+
+        Edge cases: a chain without steps, or one that does not fit the context, is wholly uncertain.
+        Raises: ValueError when the student gives a log-probability that is not one.
+        """
+        pairs = [
+            (Prompt(messages=task.messages(problem), prefix=before), step)
+            for problem, chain in drafts
+            for before, step in _pieces(chain)
+        ]
+        logs = iter(student.score(pairs) if pairs else [])
+        return [_combined([next(logs) for _ in _pieces(chain)], len(chain.steps)) for _, chain in drafts]
+
+
+def _pieces(chain: Chain) -> list[tuple[str, str]]:
+    """Each scored step and what is said before it; a space between two belongs to the second, as models have it."""
+    ends = [len(chain.prefix(count).rstrip(" \t")) for count in range(scored(chain) + 1)]
+    return [(chain.text[:start], chain.text[start:end]) for start, end in pairwise(ends)]
+
+
+def _combined(logs: Sequence[tuple[float, ...]], length: int) -> StepScores:
+    if not logs:
+        return StepScores(parts={}, steps=(), aggregate=1.0, confidence=0.0)
+    steps = (*map(_improbable, logs), *[0.0] * (length - len(logs)))
+    whole = _improbable([log for tokens in logs for log in tokens]) if all(logs) else 1.0
+    return StepScores(parts={"perplexity": steps}, steps=steps, aggregate=whole, confidence=1 - whole)
+
+
+def _improbable(logs: Sequence[float]) -> float:
+    """1 - the geometric mean of probabilities; 1 where there are none."""
+    if not logs:
+        return 1.0
+    mean = sum(logs) / len(logs)
+    if not isfinite(mean) and mean != float("-inf"):
+        raise ValueError(f"the student scored its text as {logs}: not log-probabilities")
+    return 1 - exp(min(mean, 0.0))

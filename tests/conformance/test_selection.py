@@ -1,0 +1,186 @@
+"""What every selector must keep: a new file in `elad.selection` is tested by being there."""
+
+import ast
+from collections.abc import Iterator
+from importlib import util
+from math import inf, nan
+from pathlib import Path
+from random import Random as Rng
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elad.errors import ConfigError
+from elad.kinds import build, describe, kinds
+from elad.protocols import Embedded, Selector
+from elad.records import Candidate, Chain, Problem, Sampling, StepScores
+from elad.tasks.chains import make_chain
+from elad.tasks.numeric import Numeric
+
+ROOM = "elad.selection"
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "oracle": [{"analysis": True}],
+    "stratified": [{}, {"within": "lot", "strata": 3}, {"column": "topic"}],
+    "facility_location": [{}, {"most": 3}],
+}
+"""Settings of a kind that it needs, or that differ in what is done. A kind that is not here is tested as it comes."""
+CASES = [(kind, options) for kind in kinds(ROOM) for options in VARIANTS.get(kind, [{}])]
+SELECTORS: list[Selector] = [build(ROOM, {"kind": kind, **options}, "selector") for kind, options in CASES]
+NAMES = [" ".join([kind, *map(str, options)]) for kind, options in CASES]
+every_selector = pytest.mark.parametrize("selector", SELECTORS, ids=NAMES)
+every_scored = pytest.mark.parametrize("selector", [one for one in SELECTORS if one.needs_scores])
+every_embedded = pytest.mark.parametrize("selector", [one for one in SELECTORS if isinstance(one, Embedded)])
+
+
+def chain(problem: Problem, text: str) -> Chain:
+    return make_chain(
+        text, problem, Numeric(), finished=True, sampling=Sampling(), seed=0, tokens=9, most_steps=12
+    )  # fmt: skip
+
+
+def candidate(
+    id: str,
+    aggregate: float = 0.5,
+    confidence: float = 0.5,
+    embedding: tuple[float, ...] | None = (1.0, 0.0),
+    answer: int = 5,
+) -> Candidate:
+    problem = Problem(id=id, question="How many?" * (1 + len(id)), answer="5", metadata={"topic": len(id)})
+    scores = StepScores(parts={}, steps=(), aggregate=aggregate, confidence=confidence)
+    own = chain(problem, f"2 + 3 = {answer}.\nThe answer is {answer}.")
+    return Candidate(problem=problem, chain=own, scores=scores, embedding=embedding)
+
+
+shares = st.sampled_from([0.0, 0.25, 0.5, 1.0]) | st.floats(0, 1)
+numbers = st.sampled_from([0.0, 1.0, -1.0]) | st.floats(-3, 3, allow_subnormal=False)
+looks = st.tuples(shares, shares, st.tuples(numbers, numbers, numbers), st.sampled_from([5, 6]))
+pools = st.dictionaries(st.text(min_size=1, max_size=4), looks, max_size=12).map(
+    lambda rows: [candidate(id, *look) for id, look in rows.items()]
+)
+
+
+@every_selector
+@settings(max_examples=60)
+@given(pool=pools, allowance=st.integers(-2, 15), seed=st.integers(0, 2**32), order=st.randoms())
+def test_picks(selector: Selector, pool: list[Candidate], allowance: int, seed: int, order: Rng) -> None:
+    before = list(pool)
+    picks = selector(pool, allowance, Rng(seed))
+    assert pool == before
+    assert picks == selector(pool, allowance, Rng(seed))
+    assert len(picks) == len(set(picks)) == min(max(allowance, 0), len(pool))
+    assert set(picks) <= {each.problem.id for each in pool}
+    order.shuffle(before)
+    assert picks == selector(before, allowance, Rng(seed))
+
+
+@every_selector
+def test_an_empty_pool_and_no_allowance(selector: Selector) -> None:
+    assert selector([], 5, Rng(0)) == []
+    pool = [candidate("a"), candidate("b")]
+    assert selector(pool, 0, Rng(0)) == selector(pool, -3, Rng(0)) == []
+
+
+@every_selector
+def test_a_pool_of_one(selector: Selector) -> None:
+    for aggregate in (0.0, 1.0):
+        for embedding in ((0.0, 0.0), (3.0, -1.0)):
+            assert selector([candidate("a", aggregate, 0.5, embedding)], 3, Rng(0)) == ["a"]
+
+
+@every_selector
+@given(seed=st.integers(0, 2**32), order=st.permutations(range(4)))
+def test_a_problem_with_several_chains_is_picked_once(selector: Selector, seed: int, order: list[int]) -> None:
+    pool = [
+        candidate("a", 0.2, answer=5),
+        candidate("a", 0.9, answer=6),
+        candidate("b", 0.5, 0.1, (0.0, 1.0)),
+        candidate("a", 0.9, 0.1, answer=5),
+    ]
+    picks = selector(pool, 3, Rng(seed))
+    assert sorted(picks) == ["a", "b"]
+    assert selector([pool[place] for place in order], 3, Rng(seed)) == picks
+
+
+@every_selector
+def test_the_pool_may_be_read_one_by_one(selector: Selector) -> None:
+    """Candidates are looked at in turn; a pool that is read as it goes is none that may be sorted or held."""
+    pool = [candidate(str(number), number / 9, 0.5, (number % 3, 1.0)) for number in range(9)]
+
+    class Read(list[Candidate]):
+        def __iter__(self) -> Iterator[Candidate]:
+            return iter(pool)
+
+        def __len__(self) -> int:
+            return len(pool)
+
+    assert selector(Read(), 4, Rng(1)) == selector(pool, 4, Rng(1))
+
+
+@every_selector
+def test_what_is_equal_falls_to_the_seed(selector: Selector) -> None:
+    pool = [candidate(chr(97 + number)) for number in range(10)]
+    picks = {tuple(selector(pool, 3, Rng(seed))) for seed in range(30)}
+    assert len(picks) > 20
+
+
+@every_scored
+@pytest.mark.parametrize("bad", [nan, inf, -inf])
+def test_scores_that_are_no_numbers_are_refused(selector: Selector, bad: float) -> None:
+    for spoilt in (candidate("b", aggregate=bad), candidate("b", confidence=bad)):
+        with pytest.raises(ValueError, match="finite"):
+            selector([candidate("a"), spoilt], 1, Rng(0))
+
+
+@every_selector
+def test_scores_are_needed_where_it_says_so_and_not_looked_at_elsewhere(selector: Selector) -> None:
+    whole = candidate("a", nan)
+    bare = Candidate(problem=whole.problem, chain=whole.chain, scores=None, embedding=whole.embedding)
+    if selector.needs_scores:
+        with pytest.raises(ValueError, match=r"a: the selector `\w+` needs scores, and there are none"):
+            selector([bare], 1, Rng(0))
+    else:
+        assert selector([bare], 1, Rng(0)) == selector([whole], 1, Rng(0)) == ["a"]
+
+
+@every_selector
+def test_embeddings_are_needed_where_it_says_so_and_not_looked_at_elsewhere(selector: Selector) -> None:
+    bare = candidate("a", embedding=None)
+    if isinstance(selector, Embedded):
+        with pytest.raises(ValueError, match=r"a: the selector `\w+` needs embeddings, and there are none"):
+            selector([bare], 1, Rng(0))
+    else:
+        assert selector([bare], 1, Rng(0)) == ["a"]
+
+
+@every_embedded
+def test_embeddings_that_cannot_be_used_are_refused(selector: Selector) -> None:
+    for bad in (nan, inf):
+        with pytest.raises(ValueError, match="finite"):
+            selector([candidate("a"), candidate("b", embedding=(0.0, bad))], 2, Rng(0))
+    with pytest.raises(ValueError, match="one length"):
+        selector([candidate("a"), candidate("b", embedding=(0.0, 1.0, 2.0))], 2, Rng(0))
+
+
+@every_selector
+def test_settings_are_written_down_and_built_again(selector: Selector) -> None:
+    told = describe(selector)
+    assert told["kind"] in kinds(ROOM)
+    assert build(ROOM, told, "selector") == selector
+    with pytest.raises(ConfigError, match=r"selector\.no_such_key: unknown key"):
+        build(ROOM, told | {"no_such_key": 1}, "selector")
+
+
+@pytest.mark.parametrize("kind", kinds(ROOM))
+def test_the_card_tells_the_evidence(kind: str) -> None:
+    spec = util.find_spec(f"{ROOM}.{kind}")
+    assert spec is not None
+    assert spec.origin is not None
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    cards = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Module | ast.ClassDef)
+    ]
+    assert any(label in card for card in cards for label in ("[S]", "[2]", "[R]", "[D]"))

@@ -1,0 +1,218 @@
+"""What every score must keep: a new file in `elad.uncertainty` is tested by being there."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module, util
+from math import isfinite
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+import tiny_model
+import torch
+
+from elad.errors import ConfigError
+from elad.kinds import build, describe, kinds
+from elad.protocols import Student, Suited, Task, Uncertainty
+from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
+from elad.students.fake import Fake
+from elad.students.transformers import Transformers
+from elad.tasks.chains import make_chain
+from elad.tasks.choice import Choice
+from elad.tasks.numeric import Numeric
+from elad.tasks.text import Text
+from elad.uncertainty.elad import Elad
+
+ROOM = "elad.uncertainty"
+SEED = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """A scorer of entailment for the tests: the share of the first text's letters that the second has."""
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [len({*first} & {*second}) / len({*first}) for first, second in pairs]
+
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "elad": [
+        {"samples": 2},
+        {"weight": 1.0, "soft": True, "settled": True, "aggregate": "max"},
+        {"weight": 1.0, "intra": "leave_one_out"},
+        {"weight": 0.0, "samples": 3},
+        {"weight": 0.0, "inter": "entailment", "nli": Overlap(), "samples": 2},
+    ],
+}
+"""Settings of a kind that differ in what is computed. A kind that is not here is tested as it comes."""
+CASES = [(kind, settings) for kind in kinds(ROOM) for settings in VARIANTS.get(kind, [{}])]
+every_score = pytest.mark.parametrize(
+    "uncertainty",
+    [build(ROOM, {"kind": kind, **settings}, "uncertainty") for kind, settings in CASES],
+    ids=[" ".join([kind, *map(str, settings)]) for kind, settings in CASES],
+)
+
+
+class Setting(NamedTuple):
+    """Chains of one task."""
+
+    task: Task
+    drafts: list[tuple[Problem, Chain]]
+
+
+def drafted(task: Task, problem: Problem, text: str) -> tuple[Problem, Chain]:
+    chain = make_chain(
+        text, problem, task, finished=True, sampling=Sampling(max_tokens=24), seed=0, tokens=9, most_steps=12
+    )  # fmt: skip
+    return problem, chain
+
+
+def numeric() -> Setting:
+    task = Numeric()
+    texts = [
+        "4 + 5 = 9.\nThe answer is 9.",
+        "The answer is 9.",  # one step
+        "4 + 5 = 9. 9 - 2 = 7.",  # no conclusion
+        "I cannot help with that.",
+        "",  # nothing at all
+        "4 + 5 = 9.\n#### 9\nThe answer is 9.",
+        "One. Two. Three.\nFour.\nThe answer is 12.",
+    ]
+    problems = [
+        Problem(id=f"n{i}", question=f"Tom has 4 pears. He gets {i + 5}. How many now?", answer="9")
+        for i in range(len(texts))
+    ]
+    return Setting(task, [drafted(task, problem, text) for problem, text in zip(problems, texts, strict=True)])
+
+
+def choice() -> Setting:
+    task = Choice()
+    texts = ["It is blue.\nThe answer is (A) sky.", "The answer is (B) sea.", "Perhaps neither of them."]
+    problems = [Problem(id=f"c{i}", question=f"What is blue? {i}", choices=("sky", "sea", "sand")) for i in range(3)]
+    return Setting(task, [drafted(task, problem, text) for problem, text in zip(problems, texts, strict=True)])
+
+
+def words() -> Setting:
+    task = Text()
+    texts = ["A cat says so.\nThe answer is meow.", "The answer is moo.", "No animal comes to mind."]
+    problems = [Problem(id=f"t{i}", question=f"What does animal {i} say?", answer="moo") for i in range(3)]
+    return Setting(task, [drafted(task, problem, text) for problem, text in zip(problems, texts, strict=True)])
+
+
+SETTINGS = {"numeric": numeric(), "choice": choice(), "text": words()}
+every_task = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Student]:
+    """Random weights; one thread, since waiting for others takes longer than what there is to compute."""
+    folder, threads = tiny_model.save(tmp_path_factory.mktemp("tiny"), context=1024), torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Transformers(model=str(folder), dtype="float32", batch_size=64).open()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["fake", "tiny"])
+def student(request: pytest.FixtureRequest) -> Student:
+    return Fake(skill=0.5).open() if request.param == "fake" else request.getfixturevalue("tiny")
+
+
+def goes_with(uncertainty: Uncertainty, task: Task) -> bool:
+    """Whether it scores this task; if not, that it says so when it is called all the same."""
+    try:
+        if isinstance(uncertainty, Suited):
+            uncertainty.suits(task)
+    except ConfigError as error:
+        with pytest.raises(ConfigError, match=str(error).split("(")[0]):
+            uncertainty([], Fake().open(), task, SEED)
+        return False
+    return True
+
+
+def alike(first: StepScores, second: StepScores) -> bool:
+    """Equal up to the rounding of a model's arithmetic."""
+    pairs = [(first.aggregate, second.aggregate), (first.confidence, second.confidence)]
+    pairs += zip(first.steps, second.steps, strict=True)
+    return all(one == pytest.approx(other, abs=1e-4) for one, other in pairs)
+
+
+@every_score
+@every_task
+def test_a_score_for_each_draft_within_its_bounds(uncertainty: Uncertainty, setting: Setting, student: Student) -> None:
+    if not goes_with(uncertainty, setting.task):
+        return
+    found = uncertainty(setting.drafts, student, setting.task, SEED)
+    assert len(found) == len(setting.drafts)
+    for scores, (_, chain) in zip(found, setting.drafts, strict=True):
+        steps = [*scores.steps, *(value for part in scores.parts.values() for value in part)]
+        for value in (*steps, scores.aggregate, scores.confidence):
+            assert isfinite(value)
+            assert 0 <= value <= 1
+        assert len(scores.steps) in (0, len(chain.steps))
+        assert {len(part) for part in scores.parts.values()} <= {len(chain.steps)}
+        assert bool(scores.parts) == bool(scores.steps)
+        assert from_json(StepScores, to_json(scores)) == scores
+
+
+@every_score
+@every_task
+def test_neither_order_nor_company_matters(uncertainty: Uncertainty, setting: Setting, student: Student) -> None:
+    if not goes_with(uncertainty, setting.task):
+        return
+    whole = uncertainty(setting.drafts, student, setting.task, SEED)
+    assert uncertainty(setting.drafts, student, setting.task, SEED) == whole
+    order = Random(3).sample(range(len(whole)), len(whole))
+    mixed = uncertainty([setting.drafts[place] for place in order], student, setting.task, SEED)
+    alone = [uncertainty([draft], student, setting.task, SEED)[0] for draft in setting.drafts]
+    if isinstance(student, type(Fake().open())):
+        assert mixed == [whole[place] for place in order]
+        assert alone == whole
+    assert all(alike(one, whole[place]) for one, place in zip(mixed, order, strict=True))
+    assert all(alike(one, other) for one, other in zip(alone, whole, strict=True))
+
+
+@every_score
+def test_equal_questions_of_two_names_have_scores_of_their_own(uncertainty: Uncertainty, student: Student) -> None:
+    (problem, chain), *_ = SETTINGS["numeric"].drafts
+    twin = Problem(id="twin", question=problem.question, answer=problem.answer)
+    found = uncertainty([(problem, chain), (twin, chain), (problem, chain)], student, Numeric(), SEED)
+    assert alike(found[0], found[2])
+    assert found[0].detail == found[2].detail
+    assert uncertainty([(twin, chain)], student, Numeric(), SEED)[0].detail == found[1].detail
+
+
+@every_score
+def test_nothing_to_score_asks_nothing(uncertainty: Uncertainty) -> None:
+    assert uncertainty([], Fake().open(), Numeric(), SEED) == []
+
+
+@every_score
+def test_what_does_not_fit_the_context_is_wholly_uncertain(uncertainty: Uncertainty) -> None:
+    task = Numeric()
+    draft = drafted(task, Problem(id="long", question="4 and 5? " * 40), "4 + 5 = 9.\nThe answer is 9.")
+    (scores,) = uncertainty([draft], Fake(context=200).open(), task, SEED)
+    assert scores.confidence == 0
+    # Conclusions that cannot be read from first to last are all alike: to `elad` no step has changed them.
+    assert scores.aggregate == pytest.approx(1) or isinstance(uncertainty, Elad)
+
+
+@every_score
+def test_settings_are_written_down_and_built_again(uncertainty: Uncertainty) -> None:
+    told = describe(uncertainty)
+    assert told["kind"] in kinds(ROOM)
+    if getattr(uncertainty, "nli", None) is None:  # a scorer of one's own is written down, and is given in Python
+        assert build(ROOM, told, "uncertainty") == uncertainty
+    with pytest.raises(ConfigError, match=r"uncertainty\.no_such_key: unknown key"):
+        build(ROOM, told | {"no_such_key": 1}, "uncertainty")
+
+
+@pytest.mark.parametrize("kind", kinds(ROOM))
+def test_the_card_tells_the_evidence(kind: str) -> None:
+    spec = util.find_spec(f"{ROOM}.{kind}")
+    assert spec is not None
+    assert spec.origin is not None
+    card = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    assert any(label in card for label in ("[S]", "[2]", "[R]", "[D]", "[R/D]"))
+    assert import_module(f"{ROOM}.{kind}").__doc__
