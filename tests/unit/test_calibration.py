@@ -100,3 +100,9 @@ def test_one_class_alone_cannot_be_told_apart() -> None:
     assert (found.steps.n, found.steps.wrong, found.steps.auroc) == (1, 1, None)
     nothing = calibration([(None, revision(RevisionOutcome.REWRITTEN, U))])
     assert (nothing.questions.n, nothing.questions.calibration_error, nothing.judged) == (0, None, 0)
+
+
+def test_a_score_of_whole_questions_says_nothing_of_steps() -> None:
+    whole = StepScores(parts={}, steps=(), aggregate=0.7, confidence=1.0)
+    found = calibration([(whole, revision(RevisionOutcome.REPAIRED, R, W))])
+    assert (found.steps.n, found.questions.n) == (0, 1)
