@@ -113,8 +113,9 @@ def killed(
 def kill_often(server: ChaosServer, folder: Path, settings: dict[str, Any], args: argparse.Namespace) -> int:
     """Kills the campaign when so many more requests have arrived at the server; gives how often it was alive."""
     rng, met = Random(args.seed), 0
+    apart = max(1, int(args.cap * args.questions) // args.kills)  # at most: the capped campaigns are to bear all kills
     for _ in range(args.kills):
-        mark = server.books.arrived + rng.randint(1, 2 * args.questions // args.kills)
+        mark = server.books.arrived + rng.randint(1, apart)
         process = start(server, folder, settings)
         while process.poll() is None and server.books.arrived < mark:
             time.sleep(0.001)  # the server lives in this process too, and needs its turn
