@@ -78,7 +78,7 @@ def _plan_first(experiment: "Experiment", folder: Path) -> None:
 
     if getattr(experiment.teacher, "price", None) is None or (folder / "ledger.sqlite").exists():
         return
-    found = plan(experiment, drafts=False)
+    found = plan(experiment)
     money = found.wanted.money
     err.print(f"forecast: {money.p10:.4f} to {money.p90:.4f} {found.currency} for {found.wanted.questions} questions")
     keep(found, folder)
