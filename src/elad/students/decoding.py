@@ -198,7 +198,7 @@ class Decoder:
             past_key_values=DynamicCache() if keep else None,
             use_cache=keep,
             logits_to_keep=torch.tensor(nodes, device=device),
-            output_hidden_states=states,
+            **({"output_hidden_states": True} if states else {}),
         )
         spots = {node: spot for spot, node in enumerate(nodes)}
         last_TD = out.hidden_states[-1][0] if states else None
