@@ -17,7 +17,14 @@ from elad.stages import drafting
 
 POOL = 120
 HELD = 40
-"""Records of all kinds that may be there at once: those of a chunk, of the held-out set and of what is bought."""
+"""Records of all kinds that a run may hold at once: those of a chunk, of the held-out set and of what is bought."""
+
+
+def alive() -> int:
+    """Records of all kinds in the process, those that other tests left there among them."""
+    gc.collect()
+    kinds = (Problem, Chain, StepScores, Candidate)
+    return sum(issubclass(type(one), kinds) for one in gc.get_objects())  # some answer to `isinstance` with a warning
 
 
 def written(folder: Path) -> Data:
@@ -34,14 +41,11 @@ class Watching:
     """Picks the first ones, and refuses to be told of a pool that somebody holds."""
 
     needs_scores: bool
+    before: int
 
     def __call__(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> list[str]:
         ids = [candidate.problem.id for candidate in candidates]
-        gc.collect()
-        kinds = (Problem, Chain, StepScores, Candidate)
-        held = sum(
-            issubclass(type(one), kinds) for one in gc.get_objects()
-        )  # some answer to `isinstance` with a warning
+        held = alive() - self.before
         assert len(ids) == POOL
         assert held < HELD, f"{held} records are held"
         return ids[:allowance]
@@ -50,9 +54,9 @@ class Watching:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_pool_of_files_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: bool) -> None:
     monkeypatch.setattr(drafting, "DRAFT_CHUNK", 8)
-    gc.collect()
-    selector = Watching(needs_scores=scored)
-    rounds = run(experiment("rounds.count=1", data=written(tmp_path), selector=selector), tmp_path / "run")
+    data = written(tmp_path)
+    selector = Watching(needs_scores=scored, before=alive())
+    rounds = run(experiment("rounds.count=1", data=data, selector=selector), tmp_path / "run")
     assert rounds[1].picks == tuple(f"pool{i}" for i in range(8))
 
 
