@@ -204,6 +204,11 @@ class Teacher(Protocol):
         ...
 
     @property
+    def recalls(self) -> bool:
+        """Whether it finds what an earlier session sent, and tells what became of that, instead of sending again."""
+        ...
+
+    @property
     def scope(self) -> str | None:
         """Within what its replies may be reused by other runs; None where they may not."""
         ...

@@ -229,6 +229,27 @@ def test_options_are_weighed_and_nothing_is_written() -> None:
     assert soft.parts["intra"] == (pytest.approx(by_hand), 0.0)
 
 
+@pytest.mark.parametrize(
+    ("per_token", "likeliest", "share"),
+    [(False, "sky", 0.2 / 0.25), (True, "a long way off", 0.05 ** (1 / 3) / (0.2 + 0.05 ** (1 / 3)))],
+)
+def test_options_of_different_lengths_are_weighed_raw_or_by_token(
+    per_token: bool, likeliest: str, share: float
+) -> None:
+    class Student(Scripted):
+        def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+            return [(log(0.2),) if option == " sky." else (log(0.4), log(0.4), log(0.3125)) for _, option in pairs]
+
+    # By hand: 0.2 against 0.4 * 0.4 * 0.3125 = 0.05 in sum, against 0.05 ** (1/3) = 0.368 by token.
+    places = ("sky", "a long way off")
+    problem, chain = draft(notes(1, "(A) sky"), choices=places)
+    measure = Elad(weight=1.0, per_token=per_token)
+    (scores,) = measure([(problem, chain)], Student(), Choice(weigh="texts"), 7)
+    assert scores.detail["conclusions"][0] == likeliest
+    belief = dict(scores.detail["beliefs"][0])
+    assert belief[likeliest] == pytest.approx(share, abs=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["prefix", "leave_one_out"])
 def test_a_soft_conclusion_changes_only_what_it_contradicts(kind: Any) -> None:
     student = Scripted(weighs=lambda prompt, option: log((0.1, 0.8, 0.1)["ABC".index(option[-1])]))

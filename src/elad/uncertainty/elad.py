@@ -55,6 +55,8 @@ class Elad:
     probe_samples: int = 5
     """K: short samples for the belief in a free answer; used with `soft`."""
     probe_tokens: int = 16
+    per_token: bool = False
+    """Weigh an option by the mean of its tokens' log-probabilities, not their sum: for `task.weigh: texts`."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
@@ -154,6 +156,7 @@ class Elad:
             settled=self.settled,
             samples=self.probe_samples,
             sampling=probing,
+            per_token=self.per_token,
         )
         inter = Inter(samples=self.samples, temperature=self.temperature, nli=self.nli)
         wanted: list[tuple[str, Intra | Inter]] = []
