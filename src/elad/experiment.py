@@ -231,9 +231,9 @@ class Experiment(_Section):
         """What a resumed run must have in common with its beginning, by dotted key.
 
         Caps, the number of rounds, the name, and how the teacher is reached may change: they do not
-        alter what was done. Data are compared by content, elsewhere.
+        alter what was done. Data and the student's weights and numbers are compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "control", *_WAYS_TO_THE_TEACHER)
+        free = ("name", "budget", "data", "rounds.count", "control", "student.dtype", *_WAYS_TO_THE_TEACHER)
         flat = _flat(self.resolved())
         return {key: value for key, value in flat.items() if not key.startswith(free)}
 

@@ -98,7 +98,7 @@ class World:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
-            claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
+            claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             elapsed = _clock(ledger)
             account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
             opened.pop_all()
