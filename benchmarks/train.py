@@ -7,8 +7,9 @@ SmolLM2-135M in the numbers that the machine multiplies itself, LoRA of rank 16 
 chains of the packaged sample (their prompts and recorded rationales). Three sides, each in a process of its own, in
 turns: elad, whose batch of 16 is four micro-batches of 4; TRL with its batch at once, which is what it does by default;
 and TRL with the same micro-batches. A token is one of a row, prompt included, whatever is padded or shared. The last
-line is JSON: `ratio` is elad's tokens a second over those of the faster TRL, `memory` elad's peak over TRL's with the batch
-at once, `memory_micro` with micro-batches; `met` says whether the first two meet their targets and the losses agree.
+line is JSON: `ratio` is elad's tokens a second over those of the faster TRL, `memory` elad's peak over TRL's with the
+batch at once, `memory_micro` with micro-batches; `met` says whether the first two meet their targets and the losses
+agree.
 """
 
 import argparse
