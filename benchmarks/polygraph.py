@@ -82,9 +82,14 @@ def compare(
 
     try:
         seconds = turns({"elad": elad, "lm-polygraph": peer.turn}, args.repeats)
-        return seconds, statistics.correlation(ours, peer.perplexities, method="ranked")
+        return seconds, statistics.correlation(ranks(ours), ranks(peer.perplexities))
     finally:
         peer.close()
+
+
+def ranks(values: list[float]) -> list[float]:
+    """The place of each value among all, the mean of places where several are equal."""
+    return [(sum(one < value for one in values) + sum(one <= value for one in values)) / 2 for value in values]
 
 
 class Peer:
