@@ -12,7 +12,10 @@ DEFAULT_PLOT = Path("compare.svg")
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="Folders of runs that have ended.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders of runs that have ended; one suffices if it has a control."),
+    ],
     to_accuracy: Annotated[
         float | None,
         typer.Option(help="Compare at this accuracy, 0..1; by default where the reference ends."),

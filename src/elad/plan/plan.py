@@ -88,7 +88,7 @@ def plan(
         begun = _begun(resumed, arm) if resumed else _Begun()
         begun = replace(begun, seconds=begun.seconds + waiting)
         wants, most = _wants(its, begun, len(pool))
-        bears = _most(most, lambda questions: _fits(its.budget, begun, cost(questions)))  # noqa: B023 - called at once
+        bears = _bears(its.budget, begun, most, cost)
         wanted, bought, buys = wanted + wants, bought + begun.bought, buys + bears
         waiting += cost(bears).seconds.p90
     return Plan(
@@ -166,6 +166,15 @@ def _student(experiment: Experiment) -> Student | None:
         return None
 
 
+def _bears(budget: Budget, begun: _Begun, limit: int, cost: Callable[[int], Forecast]) -> int:
+    """How many questions, up to `limit`, the caps bear: the largest number that fits, by halving."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _fits(budget, begun, cost(middle)) else (low, middle - 1)
+    return low
+
+
 def _fits(budget: Budget, begun: _Begun, cost: Forecast) -> bool:
     """Whether the upper end of the forecast, on top of what is spent, is within every cap.
 
@@ -181,12 +190,3 @@ def _fits(budget: Budget, begun: _Begun, cost: Forecast) -> bool:
         (budget.seconds, begun.seconds + cost.seconds.p90),
     )
     return all(cap is None or amount <= cap for cap, amount in pairs)
-
-
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` that fits, by halving."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
