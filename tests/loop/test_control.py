@@ -147,10 +147,9 @@ def test_no_arm_takes_the_share_of_the_other(done: Path, tmp_path: Path, name: s
         return charge.tokens_in + charge.tokens_out if name == "tokens" else getattr(charge, name)
 
     cap = portion * amount(spent(done))
-    budget = Budget(**{name: cap if name == "money" else int(cap)})
-    capped = controlled(budget={name: getattr(budget, name)})
+    capped = controlled(budget={name: cap if name == "money" else int(cap)})
     run(capped, tmp_path)
-    main, control = budget.split(0.25)
+    main, control = capped.budget.split(0.25)
     assert amount(spent(tmp_path, MAIN)) <= getattr(main, name) + 1e-12
     assert amount(spent(tmp_path, CONTROL)) <= getattr(control, name) + 1e-12
     assert amount(spent(tmp_path)) <= cap + 1e-9

@@ -39,8 +39,8 @@ def draft(world: World, number: int, count: int) -> Sequence[tuple[Problem, Chai
     )
     fitting = array("Q", (i for i, chain in enumerate(payloads) if chain["outcome"] != ParseOutcome.TOO_LONG))
     if len(fitting) < len(problems):
-        count = f"{len(problems) - len(fitting)} of {len(problems)}"
-        world.progress.note(f"{count} questions do not fit the student's context: they are never bought")
+        told = f"{len(problems) - len(fitting)} of {len(problems)}"
+        world.progress.note(f"{told} questions do not fit the student's context: they are never bought")
     return View(fitting, lambda place: (problems[place], from_json(Chain, payloads[place])))
 
 
