@@ -198,15 +198,7 @@ class Experiment(_Section):
         Raises: ConfigError naming the file and the key.
         """
         path = Path(path)
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {error}") from error
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: expected a mapping of keys at the top")
-        return cls.of(overridden(cast("dict[str, Any]", raw), overrides), base=path.resolve().parent, source=str(path))
+        return cls.of(overridden(read_mapping(path), overrides), base=path.resolve().parent, source=str(path))
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], *, base: Path = Path(), source: str = "experiment") -> "Experiment":
@@ -271,6 +263,19 @@ class Experiment(_Section):
             free = (*free, "control")
         flat = _flat(self.resolved())
         return {key: value for key, value in flat.items() if not key.startswith(free)}
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file holds. Raises: ConfigError naming the file, where that is not keys with values."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys at the top")
+    return cast("dict[str, Any]", raw)
 
 
 def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

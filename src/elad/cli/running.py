@@ -67,12 +67,12 @@ def _run(experiment: "Experiment", folder: Path, *, as_json: bool) -> None:
     from elad.loop import run as run_loop
     from elad.report.console import ConsoleProgress
 
-    _plan_first(experiment, folder)
+    plan_first(experiment, folder)
     run_loop(experiment, folder, ConsoleProgress(err))
     _show(folder, as_json=as_json)
 
 
-def _plan_first(experiment: "Experiment", folder: Path) -> None:
+def plan_first(experiment: "Experiment", folder: Path) -> None:
     """Says what a priced teacher will cost and keeps it beside the ledger, for `elad status`."""
     from elad.plan.plan import keep, plan
 
