@@ -256,9 +256,10 @@ class Experiment(_Section):
         """What a resumed run must have in common with its beginning, by dotted key.
 
         Caps, the number of rounds, the name, and how the teacher is reached may change: they do not
-        alter what was done. A control is told of where there is one. Data are compared by content, elsewhere.
+        alter what was done. A control is told of where there is one. Data and the student's weights and numbers are
+        compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", *_WAYS_TO_THE_TEACHER)
+        free = ("name", "budget", "data", "rounds.count", "student.dtype", *_WAYS_TO_THE_TEACHER)
         if not self.control.share:
             free = (*free, "control")
         flat = _flat(self.resolved())

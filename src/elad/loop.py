@@ -7,6 +7,7 @@ Every stage asks the ledger before it works, so running the same experiment in t
 is how a run is resumed, and nothing that was paid for is paid for twice.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from elad.experiment import Experiment
@@ -18,7 +19,7 @@ from elad.stages.calibrating import calibrate
 from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
 from elad.stages.scoring import prefiltered, score
-from elad.world import World
+from elad.world import OutOfTime, World
 
 
 def run(
@@ -35,7 +36,7 @@ def run(
     errors of `elad.errors`; nothing is lost on any of them.
     """
     home = Path(folder or Path("runs") / experiment.name)
-    with World.open(experiment, home, progress, recalled) as main:
+    with World.open(experiment, home, progress, recalled) as main, suppress(OutOfTime):
         for arm in main.arms:
             arm.rounds.append(baseline(arm))
         for number in range(1, experiment.rounds.count + 1):

@@ -224,7 +224,8 @@ class Purchase:
         self._miss(reply)
 
     def _fail(self, sent: _Sent, reply: Reply) -> None:
-        if self._teacher.repeatable and self._losses[sent.key]:  # the try before may have been billed
+        before = self._losses[sent.key] or (sent.again and not self._teacher.recalls)
+        if self._teacher.repeatable and before:  # the try before may have been billed
             reply = replace(reply, charge=replace(sent.worst, estimated=True))
         self._account.settle(sent.key, reply.charge)
         self._failed[sent.key] = sent.request, reply

@@ -156,17 +156,17 @@ def _arm(base: Experiment, name: str, changes: Mapping[str, Any], path: Path) ->
     raw = base.resolved()
     try:
         changed = {key: _merged(raw.get(key), value) for key, value in changes.items()}
-        return base.but(**changed | {"name": name})
+        return base.but([], **changed | {"name": name})
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix('experiment: ')}") from error
 
 
-def _merged(old: object, new: object) -> object:
+def _merged(old: Any, new: Any) -> Any:
     """The new value; keys of a section go into the old one, but for a strategy that is named by its kind."""
-    if not isinstance(old, dict) or not isinstance(new, dict) or not _TAGS.isdisjoint(cast("dict[str, Any]", new)):
-        return new
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return cast("Any", new)
     was, now = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
-    return was | {key: _merged(was.get(key), value) for key, value in now.items()}
+    return now if _TAGS & now.keys() else was | {key: _merged(was.get(key), value) for key, value in now.items()}
 
 
 def _refuse_alike(arms: Mapping[str, Experiment], path: Path) -> None:

@@ -59,6 +59,8 @@ class World:
     rounds: list[Round] = field(default_factory=list[Round])
     exhausted: str | None = None
     """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
+    late: str | None = None
+    """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
 
@@ -86,7 +88,8 @@ class World:
     def check_time(self) -> None:
         """Asked before each piece of work that is begun. Raises: OutOfTime when the cap on seconds is reached."""
         if self.out_of_time:
-            raise OutOfTime(f"budget reached: seconds: {self.experiment.budget.seconds:g}")
+            self.late = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
+            raise OutOfTime(self.late)
 
     @classmethod
     def open(
@@ -112,7 +115,7 @@ class World:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
-            claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
+            claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
             lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
             main = cls(
@@ -147,12 +150,10 @@ class World:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Writes down how the session ended, whatever ended it, and lets go of everything. `OutOfTime` is no error."""
-        state, reason, in_time = "finished", self._end(), kind is not OutOfTime
-        if not in_time:
-            reason = str(error)
-        elif kind is not None:
+    ) -> None:
+        """Writes down how the session ended, whatever ended it, and lets go of everything."""
+        state, reason = "finished", self._end()
+        if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
             state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
         # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
@@ -166,10 +167,11 @@ class World:
             if self.cache:
                 self.cache.close()
             self.ledger.__exit__(None, None, None)
-        return not in_time
 
     def _end(self) -> str:
         """Why nothing more is bought, in words; of each arm where they differ."""
+        if late := next((arm.late for arm in self.arms if arm.late), None):
+            return late
         ends = {arm.ledger.arm: arm.exhausted or "all rounds done" for arm in self.arms}
         same = len(set(ends.values())) == 1
         return ends[MAIN] if same else "; ".join(f"{arm}: {why}" for arm, why in ends.items())

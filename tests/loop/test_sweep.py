@@ -181,7 +181,7 @@ def test_a_cell_that_fails_does_not_keep_the_others(file: Path, monkeypatch: pyt
         raise MemoryError("no room")
 
     monkeypatch.setattr(FakeStudent, "fit", full)
-    ended = list(sweep(read_sweep(file, out=file.parent / "other"), quietly))
+    ended = list(sweep(read_sweep(write(file.parent), out=file.parent / "other"), quietly))
     assert [type(one.error) for one in ended] == [MemoryError] * 4
 
 

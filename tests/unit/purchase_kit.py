@@ -38,6 +38,7 @@ class Scripted:
         *,
         window: int = 4,
         repeatable: bool = False,
+        recalls: bool = False,
         scope: str | None = None,
     ) -> None:
         self.sent: list[int] = []
@@ -46,6 +47,7 @@ class Scripted:
         self.flying: list[int] = []
         """How many were in flight at each reply."""
         self.repeatable = repeatable
+        self.recalls = recalls
         self.scope = scope
         self._outcome = outcome
         self._length = length

@@ -110,6 +110,19 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
         assert spent(tmp_path).money == pytest.approx(0.120)
 
 
+@pytest.mark.parametrize("recalls", [True, False])
+def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(tmp_path: Path, recalls: bool) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(repeatable=True, recalls=recalls), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED, repeatable=True, recalls=recalls), 1)
+    assert told[0].outcome is ReplyOutcome.FAILED
+    assert spent(tmp_path).money == pytest.approx(0.0 if recalls else 0.060)
+
+
 def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Path) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:

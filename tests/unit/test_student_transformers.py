@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tiny_model
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
-from elad.students import embedding
+from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
@@ -39,6 +39,17 @@ def example(i: int) -> Example:
 
 def tiny(folder: Path) -> TransformersStudent:
     return Transformers(model=str(folder), dtype="float32", batch_size=3).open()
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_numbers_are_those_that_the_machine_multiplies_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, native: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(inspection, "multiplies_bfloat16", lambda: native)
+    student, named = Transformers(model=str(folder)).open(), str(dtype).removeprefix("torch.")
+    assert student.model.dtype is dtype
+    assert student.id == Transformers(model=str(folder), dtype=cast("Any", named)).open().id
+    assert student.id.endswith(named)
 
 
 def opinionated(tmp_path: Path, **settings: Any) -> TransformersStudent:

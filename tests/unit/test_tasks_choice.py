@@ -38,6 +38,13 @@ def test_the_conclusion_goes_on_as_one_of_the_options(answer: str) -> None:
     assert TASK.parse(text, POND).answer == answer
 
 
+def test_options_weighed_by_their_texts_are_each_read_as_themselves() -> None:
+    task = Choice(weigh="texts")
+    assert task.options(replace(POND, choices=("6 p.m.", "by  noon"))) == (" 6 p.m.", " by noon.")
+    told = [task.parse(task.cue + option, POND).answer for option in task.options(POND) or ()]
+    assert tuple(told) == POND.choices
+
+
 def test_a_full_stop_is_not_doubled() -> None:
     problem = replace(POND, choices=("6 p.m.", "7 p.m."), answer="6 p.m.")
     assert TASK.conclusion(problem, "6 p.m.") == "The answer is (A) 6 p.m."
@@ -83,6 +90,8 @@ def test_what_is_no_option_is_told() -> None:
         TASK.wrong_answer(replace(POND, choices=("water", "Water")))
     with pytest.raises(DataError, match="needs 2 to 26 choices"):
         TASK.messages(replace(POND, choices=None))
+    with pytest.raises(DataError, match="2 to 26"):
+        TASK.messages(replace(POND, choices=("water",)))
     assert not TASK.same("lake", "lake", POND)
     assert not TASK.same(None, None, POND)
     assert TASK.same("Water", "water", POND)

@@ -114,6 +114,18 @@ def torch_threads() -> int | None:
     return torch.get_num_threads()
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this machine multiplies matrices in bfloat16 itself; in software that is up to seventy times slower.
+
+    Raises: ImportError where torch is not installed.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each tensor, from the header."""
     try:

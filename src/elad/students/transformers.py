@@ -62,7 +62,8 @@ class Transformers:
 
     model: Located = "smollm2-135m"
     """A folder, a name that `elad models` lists, or a hub id."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` is bfloat16 where the machine multiplies it itself, else float32; a run goes on in what it began in."""
     lora: Lora | None = Lora()
     batch_size: int = 32
     """Replies that are written side by side, at most."""
@@ -111,7 +112,10 @@ class TransformersStudent:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
     ) -> list[Generation]:
-        """One generation for each prompt. What is drawn depends on the prompt's own seed alone.
+        """One generation for each prompt. What is drawn depends on the prompt's own seed alone, up to rounding.
+
+        In bfloat16 logits differ in their last bits with the rows beside them, and now and then a token with them; a
+        run resumed after a kill has the same rows beside each other again.
 
         Edges: a prompt that leaves no room for a whole reply, its prefix counted as a part of that, gets an empty,
         unfinished generation; one whose logits are no numbers gets an unfinished one.
@@ -221,18 +225,25 @@ class TransformersStudent:
         return get_peft_model(model, config), True
 
 
+def arithmetic(dtype: str) -> str:
+    """What `auto` is on this machine; another name is itself."""
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if inspection.multiplies_bfloat16() else "float32"
+
+
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
     """A model in inference form: adapters are merged in float32, then cast."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    dtype = getattr(torch, settings.dtype)
+    dtype = arithmetic(settings.dtype)
     tokenizer = inspection.load_tokenizer(folder)
     with _loading(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32 if adapter else dtype,
+            dtype=torch.float32 if adapter else getattr(torch, dtype),
             trust_remote_code=False,
             use_safetensors=True,
         )
@@ -243,7 +254,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         from peft import PeftModel
 
         with _peft_quietly(), _loading(adapter):
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(getattr(torch, dtype))
         weights += _weights(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
@@ -251,7 +262,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
-    identity = digest([weights, settings.dtype])
+    identity = f"{digest([weights, dtype])}-{dtype}"
     adapted = folder != model_folder(settings.model) or bool(adapter)
     student = TransformersStudent(settings, model, tokenizer, identity=identity, adapted=adapted)
     student.decoder.check()

@@ -1,6 +1,7 @@
 """Answers that are one of the options offered: letters, yes or no, labels."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from elad.errors import DataError
 from elad.protocols import Parsed
@@ -22,6 +23,10 @@ class Choice:
     only in case, spacing or closing punctuation are the same answer.
     """
 
+    weigh: Literal["letters", "texts"] = "letters"
+    """What of an option a student's belief in it is read from: its letter, or its text, where letters mean little to
+    a student; of texts of different lengths see `uncertainty.per_token` too."""
+
     @property
     def cue(self) -> str:
         return conclusions.CUE
@@ -39,10 +44,12 @@ class Choice:
         if index is None:
             raise ValueError(f"problem {problem.id!r}: {answer!r} is not one of its options")
         text = " ".join(_choices(problem)[index].split())
-        return f"{self.cue} ({LETTERS[index]}) {text}{'' if text.endswith('.') else '.'}"
+        return f"{self.cue} ({LETTERS[index]}) {_ended(text)}"
 
     def options(self, problem: Problem) -> tuple[str, ...] | None:
-        """The texts " (A", " (B", ...: what follows the cue up to where the options part."""
+        """The texts " (A", " (B", ...: what follows the cue up to where they part; or their texts, ended."""
+        if self.weigh == "texts":
+            return tuple(f" {_ended(' '.join(text.split()))}" for text in _choices(problem))
         return tuple(f" ({letter}" for letter, _ in _lettered(problem))
 
     def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
@@ -80,9 +87,14 @@ class Choice:
 
 
 def _choices(problem: Problem) -> tuple[str, ...]:
-    if not problem.choices or len(problem.choices) > len(LETTERS):
+    choices = problem.choices or ()
+    if not 2 <= len(choices) <= len(LETTERS):
         raise DataError(f"problem {problem.id!r}: a choice task needs 2 to {len(LETTERS)} choices")
-    return problem.choices
+    return choices
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _lettered(problem: Problem) -> list[tuple[str, str]]:

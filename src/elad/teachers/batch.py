@@ -67,6 +67,10 @@ class BatchTeacher:
         return True
 
     @property
+    def recalls(self) -> bool:
+        return True
+
+    @property
     def scope(self) -> str | None:
         return self._endpoint.scope
 

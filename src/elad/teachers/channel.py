@@ -53,6 +53,10 @@ class AutoTeacher:
         return self.taken().repeatable
 
     @property
+    def recalls(self) -> bool:
+        return self.taken().recalls
+
+    @property
     def scope(self) -> str | None:
         return self._live.scope
 

@@ -122,6 +122,10 @@ class Endpoint:
         return self.link.idempotent or self.link.free
 
     @property
+    def recalls(self) -> bool:
+        return False
+
+    @property
     def scope(self) -> str | None:
         return f"{self.id} at {self.where}" if self.link.cached else None
 

@@ -129,6 +129,10 @@ class _Served:
         return True
 
     @property
+    def recalls(self) -> bool:
+        return False
+
+    @property
     def scope(self) -> str | None:
         return None
 

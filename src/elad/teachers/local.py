@@ -26,6 +26,10 @@ class Local:
         return True
 
     @property
+    def recalls(self) -> bool:
+        return False
+
+    @property
     def scope(self) -> str | None:
         return None
 

@@ -55,6 +55,8 @@ class Elad:
     probe_samples: int = 5
     """K: short samples for the belief in a free answer; used with `soft`."""
     probe_tokens: int = 16
+    per_token: bool = False
+    """Weigh an option by the mean of its tokens' log-probabilities, not their sum: for `task.weigh: texts`."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
@@ -92,6 +94,11 @@ class Elad:
             for place, (_, chain) in enumerate(drafts)
         ]
 
+    def suits(self, task: Task) -> None:
+        """Nothing where it goes with the task. Raises: ConfigError where there are no lengths to even out."""
+        if self.per_token and getattr(task, "weigh", None) != "texts":
+            raise ConfigError("uncertainty.per_token: goes with `task.weigh: texts` only: letters are of one length")
+
     def few(self, samples: int) -> "Elad":
         """The same with the first so many continuations.
 
@@ -114,7 +121,8 @@ class Elad:
         self, drafts: Sequence[Draft], scores: Sequence[StepScores], student: Student, task: Task, seed: int
     ) -> list[StepScores]:
         """What a call gives; what `scores` rest on is not asked for again."""
-        open_ = [place for place, one in enumerate(scores) if one.parts]
+        # A chain without steps or an answer had nothing to draw.
+        open_ = [place for place, one in enumerate(scores) if one.parts and drafts[place][1].answer is not None]
         if not open_:
             return list(scores)
         first = len(scores[open_[0]].detail["sampled"][0])
@@ -154,6 +162,7 @@ class Elad:
             settled=self.settled,
             samples=self.probe_samples,
             sampling=probing,
+            per_token=self.per_token,
         )
         inter = Inter(samples=self.samples, temperature=self.temperature, nli=self.nli)
         wanted: list[tuple[str, Intra | Inter]] = []

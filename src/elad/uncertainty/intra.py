@@ -36,6 +36,8 @@ class Intra:
     samples: int
     """Short samples for the belief in a free answer; used with `soft`."""
     sampling: Sampling
+    per_token: bool = False
+    """Options are weighed by the mean of their tokens' log-probabilities, not the sum."""
 
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
         """One measure per draft, from one batch of probes over all of them."""
@@ -45,7 +47,9 @@ class Intra:
             for place, said in enumerate(self._texts(chain))
         ]
         samples = self.samples if self.soft else 1
-        beliefs = conclude(probes, student, task, sampling=self.sampling, samples=samples)
+        beliefs = conclude(
+            probes, student, task, sampling=self.sampling, samples=samples, per_token=self.per_token
+        )  # fmt: skip
         measured: list[Measured] = []
         start = 0
         for problem, chain in drafts:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import exp, inf, isnan
 
 from elad.protocols import Prompt, Student, Task
@@ -31,25 +32,26 @@ class Probe:
 
 
 def conclude(
-    probes: Sequence[Probe], student: Student, task: Task, *, sampling: Sampling, samples: int
+    probes: Sequence[Probe], student: Student, task: Task, *, sampling: Sampling, samples: int, per_token: bool
 ) -> list[Belief]:
     """What the student believes at each probe, in the probes' order; the chains are not written again.
 
     Where the task has options, one for each choice of the problem in its order, their
-    log-probabilities are normalised and nothing is drawn. Free answers are shares of `samples` short
-    generations. At most one call of each kind, for all probes.
+    log-probabilities are normalised and nothing is drawn; `per_token` takes the mean over an option's
+    tokens for their sum, so that a long option is not less likely for its length. Free answers are shares of
+    `samples` short generations. At most one call of each kind, for all probes.
 
     Edge cases: a prompt that does not fit the context gives the belief that cannot be read.
     Raises: ValueError when the student gives a log-probability that is not one.
     """
     with_options = [probe for probe in probes if task.options(probe.problem) is not None]
     free = [probe for probe in probes if task.options(probe.problem) is None]
-    scored = iter(_weigh(with_options, student, task) if with_options else [])
+    scored = iter(_weigh(with_options, student, task, per_token=per_token) if with_options else [])
     drawn = iter(_draw(free, student, task, sampling, samples) if free else [])
     return [next(drawn if task.options(probe.problem) is None else scored) for probe in probes]
 
 
-def _weigh(probes: Sequence[Probe], student: Student, task: Task) -> list[Belief]:
+def _weigh(probes: Sequence[Probe], student: Student, task: Task, *, per_token: bool) -> list[Belief]:
     options = [task.options(probe.problem) or () for probe in probes]
     logs = iter(
         student.score(
@@ -62,20 +64,21 @@ def _weigh(probes: Sequence[Probe], student: Student, task: Task) -> list[Belief
         )
     )
     return [
-        normalised(probe.problem.choices or (), [next(logs) for _ in offered])
+        normalised(probe.problem.choices or (), [next(logs) for _ in offered], per_token=per_token)
         for probe, offered in zip(probes, options, strict=True)
     ]
 
 
-def normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]]) -> Belief:
-    """The belief that log-probabilities of the choices' tokens stand for; equal choices are one.
+def normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]], *, per_token: bool = False) -> Belief:
+    """The belief that log-probabilities of the choices' tokens, summed or per token, stand for; like choices are one.
 
-    Edge case: where none of them has a token, the belief that cannot be read.
-    Raises: ValueError for what is no log-probability.
+    Edge cases: where one of them has no token (its prompt did not fit), or is no number, nothing can be said of the
+    others either: the belief that cannot be read. Raises: ValueError for what is no log-probability.
     """
-    # No token scored means that the prompt did not fit: that is no evidence for the option.
-    totals = [sum(tokens) if tokens else -inf for tokens in logs]
-    if any(isnan(total) or total == inf for total in totals):
+    if not all(logs) or any(map(isnan, chain.from_iterable(logs))):
+        return {None: 1.0}
+    totals = [sum(tokens) / (len(tokens) if per_token else 1) for tokens in logs]
+    if inf in totals:
         raise ValueError(f"the student scored options as {totals}: not log-probabilities")
     top = max(totals, default=-inf)
     if top == -inf:
