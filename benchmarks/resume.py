@@ -72,7 +72,7 @@ def history(folder: Path) -> dict[str, Any]:
         events = [event for event in ledger.events() if event.kind not in UNCOUNTED]
     replies = [event.key for event in events if event.kind is Kind.REPLY]
     assert len(replies) == len(set(replies)), "a request has two replies"
-    return {f"{event.kind}/{event.key}": timeless(event.payload) for event in events}
+    return {f"{event.kind}/{event.key}/{event.arm}": timeless(event.payload) for event in events}
 
 
 def timeless(value: Any) -> Any:

@@ -4,7 +4,7 @@ import time
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,14 +14,14 @@ from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
-from elad.progress import Advance, Progress, Silent
+from elad.progress import Advance, Named, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
 from elad.questions import read_data
-from elad.records import Problem
+from elad.records import Problem, Round
 from elad.views import View
 
 T = TypeVar("T")
@@ -35,10 +35,12 @@ class OutOfTime(Exception):
 
 @dataclass(kw_only=True)
 class World:
-    """What a round needs at hand. `student` is the newest one; everything else stays."""
+    """What a round of one arm needs at hand. `student` is the newest one; everything else stays."""
 
     experiment: Experiment
+    """The arm's part of it."""
     ledger: Ledger
+    """As the arm sees it."""
     base: Student
     student: Student
     teacher: Teacher
@@ -50,10 +52,15 @@ class World:
     cache: Cache | None
     elapsed: Callable[[], float]
     """Working seconds of the run so far, over all sessions."""
-    recalled: Ledger | None = None
-    """The ledger of another run whose work is taken over where it is the same."""
+    recalled: Sequence[Ledger] = ()
+    """Those of other arms and runs, whose work is taken over where it is the same."""
+    control: "World | None" = None
+    """The arm beside this one."""
+    rounds: list[Round] = field(default_factory=list[Round])
     exhausted: str | None = None
     """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
+    late: str | None = None
+    """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
 
@@ -61,6 +68,16 @@ class World:
     def task(self) -> Task:
         """What a question is."""
         return self.experiment.task
+
+    @property
+    def arms(self) -> "tuple[World, ...]":
+        """This arm and the control."""
+        return (self, self.control) if self.control else (self,)
+
+    @property
+    def by_lot(self) -> bool:
+        """Whether its questions are drawn before they are drafted: a control has no use for the other drafts."""
+        return self.ledger.arm == CONTROL
 
     @property
     def out_of_time(self) -> bool:
@@ -71,8 +88,8 @@ class World:
     def check_time(self) -> None:
         """Asked before each piece of work that is begun. Raises: OutOfTime when the cap on seconds is reached."""
         if self.out_of_time:
-            self.exhausted = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
-            raise OutOfTime(self.exhausted)
+            self.late = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
+            raise OutOfTime(self.late)
 
     @classmethod
     def open(
@@ -99,24 +116,34 @@ class World:
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
-            elapsed = _clock(ledger)
-            account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
+            told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+            lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+            main = cls(
+                experiment=parts[MAIN],
+                ledger=ledger.of(MAIN),
+                base=base,
+                student=base,
+                teacher=teacher,
+                pool=pool,
+                heldout=heldout,
+                warmup=warmup,
+                progress=told,
+                account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
+                cache=cache,
+                elapsed=elapsed,
+                recalled=lenders,
+            )
+            if CONTROL in parts:
+                main.control = main._beside(parts[CONTROL], CONTROL)
             opened.pop_all()
-        return cls(
-            experiment=experiment,
-            ledger=ledger,
-            base=base,
-            student=base,
-            teacher=teacher,
-            pool=pool,
-            heldout=heldout,
-            warmup=warmup,
-            progress=progress or Silent(),
-            account=account,
-            cache=cache,
-            elapsed=elapsed,
-            recalled=recalled,
-        )
+        return main
+
+    def _beside(self, experiment: Experiment, arm: str) -> "World":
+        """Another arm of the same run, with an account and a student of its own."""
+        ledger, progress = self.ledger.of(arm), Named(self.progress, arm)
+        account = _account(experiment, ledger, self.teacher, progress, self.elapsed)
+        mine = {"experiment": experiment, "ledger": ledger, "progress": progress, "account": account}
+        return replace(self, **mine, rounds=[])
 
     def __enter__(self) -> "World":
         return self
@@ -125,7 +152,7 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Writes down how the session ended, whatever ended it, and lets go of everything."""
-        state, reason = "finished", self.exhausted or "all rounds done"
+        state, reason = "finished", self._end()
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
             state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
@@ -141,18 +168,27 @@ class World:
                 self.cache.close()
             self.ledger.__exit__(None, None, None)
 
+    def _end(self) -> str:
+        """Why nothing more is bought, in words; of each arm where they differ."""
+        if late := next((arm.late for arm in self.arms if arm.late), None):
+            return late
+        ends = {arm.ledger.arm: arm.exhausted or "all rounds done" for arm in self.arms}
+        same = len(set(ends.values())) == 1
+        return ends[MAIN] if same else "; ".join(f"{arm}: {why}" for arm, why in ends.items())
+
     def purchase(self, number: int) -> Purchase:
         """A counter for the requests of one round."""
         note = self.progress.note
         return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, note=note)
 
     def known(self, kind: Kind, key: str, number: int) -> Any | None:
-        """The payload of an event of this run, or of the run that it recalls; None where there is neither."""
+        """The payload of an event of this arm, or of those that it recalls; None where there is none."""
         payload = self.ledger.get(kind, key)
-        if payload is None and self.recalled is not None:
-            payload = self.recalled.get(kind, key)
-            if payload is not None:
-                self.ledger.append(kind, [(key, payload)], round=number)
+        if payload is not None:
+            return payload
+        payload = next((found for one in self.recalled if (found := one.get(kind, key)) is not None), None)
+        if payload is not None:
+            self.ledger.append(kind, [(key, payload)], round=number)
         return payload
 
     @contextmanager

@@ -179,7 +179,7 @@ def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, wr
         asked = ledger.get(Kind.REQUEST, "k#0")
         assert asked == {"request": {"purpose": "solve"}, "reserved": {"calls": 1}}
         assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
-        assert ledger.meta("schema_version") == "2"
+        assert ledger.meta("schema_version") == "3"
     assert ((tmp_path / FILE).read_bytes() == before) is not write
 
 

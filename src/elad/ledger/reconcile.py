@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.budget import Budget
+from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
 from elad.ledger.prices import Price
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, Revision, from_json
@@ -36,7 +37,7 @@ def reconcile(ledger: Ledger) -> Books:
 
     Problems are: a reply that nobody asked for, a request with two ends, a revision that rests on a reply
     that is not there or that counts other tokens or money than its replies, a charge that its price
-    does not give, and a spending above the caps of all sessions.
+    does not give, and a spending above the caps of all sessions, by all arms together or by one above its part.
     """
     replies = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.REPLY)}
     lost = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.LOST)}
@@ -58,7 +59,7 @@ def reconcile(ledger: Ledger) -> Books:
             *_trails(asked, replies, lost),
             *_sums(revisions, by_request),
             *_prices(ledger, {"reply": replies, "lost": lost}),
-            *_caps(ledger, spent),
+            *_caps(ledger),
         ),
     )
 
@@ -116,8 +117,18 @@ def price_tables(ledger: Ledger) -> list[Price]:
     return [from_json(Price, table) for table in tables if table]
 
 
-def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:
-    budgets: list[dict[str, Any]] = [event.payload["experiment"]["budget"] for event in ledger.events(Kind.SESSION)]
+def _caps(ledger: Ledger) -> Iterator[str]:
+    """Spending above what any session allowed: by all arms together, and by each above its own part."""
+    sessions: list[dict[str, Any]] = [event.payload["experiment"] for event in ledger.events(Kind.SESSION)]
+    yield from _above("budget", [one["budget"] for one in sessions], ledger.spent())
+    shares = [one.get("control", {}).get("share", 0.0) for one in sessions]
+    if any(shares):
+        parts = [Budget(**one["budget"]).split(share) for one, share in zip(sessions, shares, strict=True)]
+        for place, arm in enumerate((MAIN, CONTROL)):
+            yield from _above(f"{arm}: budget", [asdict(both[place]) for both in parts], ledger.of(arm).spent())
+
+
+def _above(name: str, budgets: list[dict[str, Any]], spent: Charge) -> Iterator[str]:
     amounts = {
         "money": spent.money,
         "calls": spent.calls,
@@ -125,11 +136,11 @@ def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
     }
-    for name, amount in amounts.items():
-        caps = [budget.get(name) for budget in budgets]
-        largest = max((cap for cap in caps if cap is not None), default=None)
+    for cap, amount in amounts.items():
+        caps = [budget.get(cap) for budget in budgets]
+        largest = max((most for most in caps if most is not None), default=None)
         if largest is not None and None not in caps and amount > largest + _CENT:
-            yield f"budget.{name}: {amount} spent, no session was allowed more than {largest}"
+            yield f"{name}.{cap}: {amount} spent, no session was allowed more than {largest}"
 
 
 def _amount(charge: Charge) -> str:

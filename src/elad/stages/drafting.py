@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import nsmallest
 
 from elad.experiment import Experiment
 from elad.kinds import describe
@@ -17,13 +18,16 @@ from elad.world import World
 DRAFT_CHUNK = 128
 
 
-def draft(world: World, number: int) -> Sequence[tuple[Problem, Chain]]:
+def draft(world: World, number: int, count: int) -> Sequence[tuple[Problem, Chain]]:
     """A chain of the current student for each open question that fits its context, in the pool's order.
 
+    Where questions are picked by lot, `count` of them are drawn first and none but these is drafted.
     Questions and chains are read when they are looked at, and held by nobody.
     Of a question that does not fit there is no chain to repair: its draft is written down as such, and nothing more.
     """
     problems = open_problems(world, number)
+    if world.by_lot:
+        problems = _drawn(world, problems, to_pick(world, number, count))
     payloads = world.remembered(
         Kind.DRAFT,
         problems,
@@ -35,8 +39,8 @@ def draft(world: World, number: int) -> Sequence[tuple[Problem, Chain]]:
     )
     fitting = array("Q", (i for i, chain in enumerate(payloads) if chain["outcome"] != ParseOutcome.TOO_LONG))
     if len(fitting) < len(problems):
-        count = f"{len(problems) - len(fitting)} of {len(problems)}"
-        world.progress.note(f"{count} questions do not fit the student's context: they are never bought")
+        told = f"{len(problems) - len(fitting)} of {len(problems)}"
+        world.progress.note(f"{told} questions do not fit the student's context: they are never bought")
     return View(fitting, lambda place: (problems[place], from_json(Chain, payloads[place])))
 
 
@@ -79,12 +83,26 @@ def draft_key(world: World, problem: Problem) -> str:
 
 
 def open_problems(world: World, number: int) -> Sequence[Problem]:
-    """The pool without what rounds before this one picked or found too long, in the pool's order."""
-    closed = {
+    """The pool without what rounds before this one picked or anyone found too long, in the pool's order."""
+    picked = {event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number}
+    too_long = {
         event.payload["problem_id"]
-        for kind in (Kind.PICK, Kind.DRAFT)
-        for event in world.ledger.events(kind)
-        if event.round < number and (kind is Kind.PICK or event.payload["outcome"] == ParseOutcome.TOO_LONG)
+        for event in world.ledger.of(None).events(Kind.DRAFT)
+        if event.payload["outcome"] == ParseOutcome.TOO_LONG
+        if event.round < number or event.arm != world.ledger.arm
     }
+    closed = picked | too_long
     places = array("Q", (place for place, problem in enumerate(world.pool) if problem.id not in closed))
     return View(places, world.pool.__getitem__)
+
+
+def to_pick(world: World, number: int, count: int) -> int:
+    """How many are picked: a resumed round keeps its picks, so that they must be among what is kept."""
+    return sum(event.round == number for event in world.ledger.events(Kind.PICK)) or count
+
+
+def _drawn(world: World, problems: Sequence[Problem], count: int) -> Sequence[Problem]:
+    """The first ones in an order of the whole pool that the seed draws once: no draw hangs on another."""
+    lots = ((derive_seed(world.experiment.seed, "lot", problem.id), place) for place, problem in enumerate(problems))
+    places = sorted(place for _, place in nsmallest(count, lots))
+    return View(places, problems.__getitem__)

@@ -12,7 +12,7 @@ from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.protocols import Gradual, Uncertainty
 from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
-from elad.stages.drafting import draft_key
+from elad.stages.drafting import draft_key, to_pick
 from elad.views import View
 from elad.world import World
 
@@ -29,7 +29,7 @@ def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int
     """
     if world.experiment.prefilter.keep is None:
         return drafts
-    most = ceil(world.experiment.prefilter.keep * _to_pick(world, number, count))
+    most = ceil(world.experiment.prefilter.keep * to_pick(world, number, count))
     if len(drafts) <= most:
         return drafts
     ranks = ((_surprise(chain), _lot(world, problem), place) for place, (problem, chain) in enumerate(drafts))
@@ -39,11 +39,6 @@ def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int
         world.ledger.append(Kind.PREFILTER, [(digest([number, told]), told)], round=number)
     world.progress.note(f"round {number}: {len(drafts) - most} of {len(drafts)} drafts get no step scores (prefilter)")
     return View(sorted(place for _, _, place in kept), drafts.__getitem__)
-
-
-def _to_pick(world: World, number: int, count: int) -> int:
-    """How many are picked: a resumed round keeps its picks, so that they must be among what is kept."""
-    return sum(event.round == number for event in world.ledger.events(Kind.PICK)) or count
 
 
 def _surprise(chain: Chain) -> float:
@@ -70,7 +65,7 @@ def score(world: World, drafts: Sequence[Drafted], number: int, count: int) -> S
         return View(places, lambda place: _candidate(drafts[place], None))
     few, measure = experiment.adaptive.few, experiment.uncertainty
     if few is not None and isinstance(measure, Gradual):
-        payloads = _gradually(world, measure, few, drafts, number, _to_pick(world, number, count))
+        payloads = _gradually(world, measure, few, drafts, number, to_pick(world, number, count))
     else:
         payloads = _scored(world, measure, drafts, number)
     return View(places, lambda place: _candidate(drafts[place], from_json(StepScores, payloads[place])))
