@@ -4,6 +4,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,24 @@ def seconds_of(side: Callable[[], Any]) -> float:
     started = time.perf_counter()
     side()
     return time.perf_counter() - started
+
+
+class Recall:
+    """What a student has in mind after drafting, as in a run: what it wrote last."""
+
+    def __init__(self, student: Any) -> None:
+        self._student = student
+        self._open = ExitStack()
+
+    def drafted(self, given: Experiment, source: Sequence[str], count: int) -> list[tuple[Problem, Chain]]:
+        """As `drafted`; what was in mind before is forgotten."""
+        self.close()
+        self._open.enter_context(self._student.remembering())
+        return drafted(self._student, given, source, count)
+
+    def close(self) -> None:
+        """Forgets it all."""
+        self._open.close()
 
 
 def turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:

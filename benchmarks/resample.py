@@ -2,7 +2,8 @@
 
     python benchmarks/resample.py [--questions 32] [--samples 5] [--batch 32] [--repeats 3]
 
-Both sides score the same chains of the demo's student after its warm-up; elad ends a continuation once it has
+Both sides score the same chains of the demo's student after its warm-up, elad with what it has in mind from drafting
+them, as a run does; elad ends a continuation once it has
 concluded and gone on, and is timed without that too (`ratio_whole`, with a target of its own). The last line is JSON;
 `ratio` is bare seconds over elad's, `agreement` each side's mean share of continuations that end in the chain's answer.
 These must be alike: `off` is their difference, paired by chain, in standard errors, and `met` needs it within three.
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bare import Bare, drafted, ratios, turns, warmed
+from bare import Bare, Recall, drafted, ratios, turns, warmed
 
 from elad.protocols import Generation, Prompt
 from elad.records import Sampling, StepScores
@@ -42,10 +43,13 @@ def main() -> None:
     measure, scores = Elad(weight=0.0, samples=args.samples), dict[str, list[StepScores]]()
     sides: dict[str, Any] = {"elad": student, "whole": Patient(student), "bare": Bare(student, args.batch)}
 
+    recall = Recall(student)
+
     def side(name: str) -> None:
         scores[name] = measure(chains, sides[name], given.task, 0)
 
-    seconds = turns({name: lambda name=name: side(name) for name in sides}, args.repeats)
+    draft = {"draft": lambda: recall.drafted(given, ["pool.jsonl"], args.questions)}
+    seconds = turns(draft | {name: lambda name=name: side(name) for name in sides}, args.repeats)
     found = ratios(seconds, "bare", "elad")
     ratio, whole = statistics.median(found), statistics.median(ratios(seconds, "bare", "whole"))
     shares = {

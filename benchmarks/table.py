@@ -62,15 +62,18 @@ class Row:
         return find_spec(self.needs[7:]) is not None if self.needs.startswith("module ") else self.needs in os.environ
 
 
-NAIVE = Target("ratio", "intra scores, against naive probes", 5.0)
+NAIVE = (
+    Target("ratio", "intra scores with the draft in mind, against naive probes", 8.0),
+    Target("ratio_alone", "intra scores from the text, against naive probes", 5.0),
+)
 ROWS = (
     Row(
         "probe-choice", "probe.py --task choice --tokens 96", "--questions 24 --repeats 1", "--questions 64",
-        (Target("of_drafting", "intra scores, choice task, of drafting", 0.15, most=True), NAIVE),
+        (Target("of_drafting", "intra scores, choice task, of drafting", 0.15, most=True), *NAIVE),
     ),
     Row(
         "probe-numeric", "probe.py --tokens 96", "--questions 24 --repeats 1", "--questions 64",
-        (Target("of_drafting", "intra scores, numeric task, of drafting", 0.35, most=True), NAIVE),
+        (Target("of_drafting", "intra scores, numeric task, of drafting", 0.35, most=True), *NAIVE),
     ),
     Row(
         "resample", "resample.py", "--questions 12 --repeats 1", "--questions 32",

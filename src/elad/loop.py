@@ -18,7 +18,7 @@ from elad.stages.buying import allowance, buy, select
 from elad.stages.calibrating import calibrate
 from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
-from elad.stages.scoring import prefiltered, score
+from elad.stages.scoring import along, prefiltered, score
 from elad.world import OutOfTime, World
 
 
@@ -55,7 +55,7 @@ def baseline(world: World) -> Round:
 
 def turn(world: World, number: int, count: int) -> Round:
     """One round: buy at most `count` questions, learn from all that was bought, be measured."""
-    drafts = prefiltered(world, draft(world, number, count), number, count)
+    drafts = prefiltered(world, draft(world, number, count, along(world, number)), number, count)
     candidates = score(world, drafts, number, count)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends

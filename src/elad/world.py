@@ -2,7 +2,7 @@
 
 import time
 from array import array
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -222,8 +222,11 @@ class World:
         number: int,
         chunk: int,
         stage: str,
+        beside: Callable[[], Iterable[tuple[Kind, str, Any]]] = tuple,
     ) -> Sequence[Any]:
         """The payload of each item's event, made and appended where the ledger has none.
+
+        `beside` gives events of other kinds that were made with the last chunk, and are appended with it.
 
         Neither items nor payloads are held, of each only eight bytes: a pool's worth of them would take gigabytes.
         `key` gives a digest.
@@ -241,7 +244,7 @@ class World:
                     self.check_time()
                     made = dict(zip(part, make([items[i] for i in part]), strict=True))
                     fresh = {named[i]: made[i] for i in missing}
-                    self.ledger.append(kind, fresh.items(), round=number)
+                    self.ledger.append(kind, fresh.items(), round=number, beside=beside())
                 advance(len(part))
         return View(keys, lambda name: self.ledger.get(kind, f"{name:016x}"))
 

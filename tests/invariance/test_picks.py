@@ -8,7 +8,8 @@ import tiny_model
 import torch
 from loop_kit import experiment
 
-from elad.ledger.events import Kind, Ledger
+from elad import loop
+from elad.ledger.events import Event, Kind, Ledger
 from elad.loop import run
 
 WAYS: tuple[dict[str, Any], ...] = (
@@ -35,9 +36,32 @@ def picked(folder: Path, model: Path, *, batch_size: int, batch_tokens: int, thr
         )  # fmt: skip
     finally:
         torch.set_num_threads(before)
-    with Ledger(folder, write=False) as ledger:
-        picks = [event.payload for event in ledger.events(Kind.PICK)]
+    picks = [event.payload for event in told(folder, Kind.PICK)]
     return [(pick["problem_id"], pick["aggregate"]) for pick in picks]
+
+
+def test_scores_by_a_student_that_remembers_are_those_of_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model.save(tmp_path / "model")
+    remembered = picked(tmp_path / "remembered", model, **WAYS[0])
+    fed = len(told(tmp_path / "remembered", Kind.SCORE))
+    monkeypatch.setattr(loop, "along", lambda world, number: None)
+    forgotten = picked(tmp_path / "forgotten", model, **WAYS[0])
+    assert [id for id, _ in remembered] == [id for id, _ in forgotten]
+    assert [score for _, score in remembered] == pytest.approx([score for _, score in forgotten], abs=1e-4)
+    assert fed == len(told(tmp_path / "forgotten", Kind.SCORE)) > 0
+    stages = [
+        {event.payload["stage"] for event in told(tmp_path / name, Kind.STAGE)} for name in ("remembered", "forgotten")
+    ]
+    assert "draft, score" in stages[0] - stages[1]
+    assert {"draft", "score"} <= stages[1] - stages[0]
+
+
+def told(folder: Path, kind: Kind) -> list[Event]:
+    """The events of a kind."""
+    with Ledger(folder, write=False) as ledger:
+        return list(ledger.events(kind))
 
 
 def test_picks_do_not_depend_on_batches_tokens_or_threads(tmp_path: Path) -> None:

@@ -24,12 +24,12 @@ from elad.loop import run
 left, before_commit = int(sys.argv[2]), sys.argv[3] == "before"
 append = Ledger.append
 
-def dying_append(self, kind, items, *, round):
+def dying_append(self, kind, items, *, round, beside=()):
     global left
     left -= kind is not Kind.STAGE
     if left == 0 and before_commit:
         os.kill(os.getpid(), signal.SIGKILL)
-    append(self, kind, items, round=round)
+    append(self, kind, items, round=round, beside=beside)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 

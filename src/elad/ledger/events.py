@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -171,15 +172,23 @@ class Ledger:
         seen.arm = arm
         return seen
 
-    def append(self, kind: Kind, items: Iterable[tuple[str, Any]], *, round: int) -> None:
-        """Appends (key, payload) events of one kind in one transaction.
+    def append(
+        self,
+        kind: Kind,
+        items: Iterable[tuple[str, Any]],
+        *,
+        round: int,
+        beside: Iterable[tuple[Kind, str, Any]] = (),
+    ) -> None:
+        """Appends (key, payload) events of one kind, and those of other kinds that go with them, in one transaction.
 
         Raises: RunFolderError when they cannot be written (disk full, a key that is there already);
         then none of them is.
         """
         now = time.time()
         arm = self.arm or MAIN
-        rows = ((now, round, arm, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items)
+        events = chain(((kind, key, value) for key, value in items), beside)
+        rows = ((now, round, arm, kind, key, json.dumps(value, ensure_ascii=False)) for kind, key, value in events)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(_INSERT, rows)

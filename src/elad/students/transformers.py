@@ -24,6 +24,7 @@ from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder, Written
 from elad.students.embedding import vectors
+from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
@@ -146,6 +147,15 @@ class TransformersStudent:
         """
         rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         return vectors(self.decoder, [row if len(row) <= self.context else [] for row in rows])
+
+    @contextmanager
+    def remembering(self) -> Generator[None]:
+        """Until then, keys and values of what the first `generate` writes are kept, up to `batch_tokens` tokens."""
+        self.decoder.memory = Memory(self.settings.batch_tokens)
+        try:
+            yield
+        finally:
+            self.decoder.memory = None
 
     def fit(
         self,
