@@ -6,8 +6,8 @@
 Without data, a choice question is one of the packaged sample with its answer among three other numbers.
 All sides score the same chains of the demo's student after its warm-up: elad with what it has in mind from drafting
 them, as a run does; elad alone, from their texts; and bare transformers. The last line is JSON; `ratio` is bare seconds
-over elad's, `ratio_alone` over those of elad alone, each with a target of its own; `of_drafting` the share of elad's seconds
-in those of drafting the chains.
+over elad's, `ratio_alone` over those of elad alone, each with a target of its own; `of_drafting` the share of elad's
+seconds in those of drafting the chains.
 """
 
 import argparse
