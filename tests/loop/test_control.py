@@ -141,7 +141,7 @@ def test_a_share_in_hundredths_is_exact(n: int, hundredths: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["money", "calls", "tokens", "tokens_in", "tokens_out"])
-@pytest.mark.parametrize("portion", [0.1, 0.4, 0.7])
+@pytest.mark.parametrize("portion", [0.1, 0.5])
 def test_no_arm_takes_the_share_of_the_other(done: Path, tmp_path: Path, name: str, portion: float) -> None:
     def amount(charge: Charge) -> float:
         return charge.tokens_in + charge.tokens_out if name == "tokens" else getattr(charge, name)
