@@ -190,7 +190,8 @@ CREATE TABLE events (
     payload TEXT NOT NULL, UNIQUE (kind, key)
 );
 INSERT INTO meta VALUES ('schema_version', '2'), ('name', 'old');
-INSERT INTO events VALUES (3, 1.5, 0, 'draft', 'a', '"x"'), (7, 2.5, 1, 'pick', 'b', '[1]'), (9, 3.5, 1, 'draft', 'b', '"y"');
+INSERT INTO events VALUES (3, 1.5, 0, 'draft', 'a', '"x"'), (7, 2.5, 1, 'pick', 'b', '[1]'),
+    (9, 3.5, 1, 'draft', 'b', '"y"');
 """
 
 
