@@ -164,7 +164,7 @@ def _arm(base: Experiment, name: str, changes: Mapping[str, Any], path: Path) ->
 def _merged(old: Any, new: Any) -> Any:
     """The new value; keys of a section go into the old one, but for a strategy that is named by its kind."""
     if not isinstance(old, dict) or not isinstance(new, dict):
-        return cast("Any", new)
+        return new
     was, now = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
     return now if _TAGS & now.keys() else was | {key: _merged(was.get(key), value) for key, value in now.items()}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from elad.errors import RunFolderError
 from elad.ledger.budget import Budget
 from elad.ledger.durability import Syncer
-from elad.ledger.events import FILE, Kind, Ledger, is_held
+from elad.ledger.events import CONTROL, FILE, MAIN, Kind, Ledger, is_held
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, to_json
 
@@ -181,6 +181,54 @@ def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, wr
         assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
         assert ledger.meta("schema_version") == "3"
     assert ((tmp_path / FILE).read_bytes() == before) is not write
+
+
+VERSION_2 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+    payload TEXT NOT NULL, UNIQUE (kind, key)
+);
+INSERT INTO meta VALUES ('schema_version', '2'), ('name', 'old');
+INSERT INTO events VALUES (3, 1.5, 0, 'draft', 'a', '"x"'), (7, 2.5, 1, 'pick', 'b', '[1]'),
+    (9, 3.5, 1, 'draft', 'b', '"y"');
+"""
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_ledger_of_version_2_has_one_arm(tmp_path: Path, write: bool) -> None:
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.executescript(VERSION_2)
+    db.close()
+    with Ledger(tmp_path, write=write) as ledger:
+        told = [(e.seq, e.at, e.round, e.kind, e.key, e.payload, e.arm) for e in ledger.events()]
+        assert told == [
+            (3, 1.5, 0, Kind.DRAFT, "a", "x", MAIN),
+            (7, 2.5, 1, Kind.PICK, "b", [1], MAIN),
+            (9, 3.5, 1, Kind.DRAFT, "b", "y", MAIN),
+        ]
+        assert (ledger.meta("schema_version"), ledger.meta("name")) == ("3", "old")
+        if write:
+            ledger.of(CONTROL).append(Kind.PICK, [("b", [2])], round=1)
+            assert [event.seq for event in ledger.of(CONTROL).events()] == [10]
+
+
+def test_an_arm_finds_its_own_and_every_request_and_reply(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        main, control = ledger.of(MAIN), ledger.of(CONTROL)
+        main.append(Kind.DRAFT, [("a", "m"), ("b", "m")], round=1)
+        control.append(Kind.DRAFT, [("a", "c")], round=2)
+        main.append(Kind.REPLY, [("r", reply("r", 5))], round=1)
+        control.append(Kind.REPLY, [("s", reply("s", 7))], round=1)
+        assert (main.get(Kind.DRAFT, "a"), control.get(Kind.DRAFT, "a"), ledger.get(Kind.DRAFT, "a")) == ("m", "c", "m")
+        assert (main.has(Kind.DRAFT, "b"), control.has(Kind.DRAFT, "b")) == (True, False)
+        assert all(one.has(Kind.REPLY, key) for one in (main, control, ledger) for key in ("r", "s"))
+        assert [event.key for event in control.events()] == ["a", "s"]
+        assert [event.key for event in ledger.events(Kind.DRAFT)] == ["a", "b", "a"]
+        spent = [one.spent().tokens_in for one in (main, control, ledger)]
+        assert spent == [5, 7, 12]
+        with pytest.raises(RunFolderError, match="UNIQUE"):
+            control.append(Kind.DRAFT, [("a", "again")], round=2)
 
 
 def test_who_looks_whether_a_folder_is_held_keeps_no_writer_out(

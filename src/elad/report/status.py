@@ -32,7 +32,7 @@ def status(folder: Path) -> dict[str, Any]:
             "state": state,
             "reason": reason,
             **_arm(ledger.of(MAIN)),
-            "control": _arm(ledger.of(CONTROL)) | _against(folder) if _has_control(sessions) else None,
+            "control": _arm(ledger.of(CONTROL)) | _against(ledger) if _has_control(sessions) else None,
             "spent": {
                 "money": spent.money,
                 "currency": spent.currency,
@@ -156,13 +156,20 @@ def _arm(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _against(folder: Path) -> dict[str, Any]:
+def _against(ledger: Ledger) -> dict[str, Any]:
     """What the main arm says against the control, as `elad compare` tells it and in words; why not, where it cannot."""
+    used = [
+        {name for event in ledger.of(arm).events(Kind.REVISION) for name in event.payload["requests"]}
+        for arm in (MAIN, CONTROL)
+    ]
+    shared = len(used[0] & used[1])
+    told = [f"{shared} replies were of use to both arms: paid for once, and counted for both below"] if shared else []
     try:
-        found, _ = compare([folder])
+        found, _ = compare([ledger.folder])
     except InputError as error:
-        return {"comparison": None, "sentences": [f"no comparison yet: {error}"]}
-    return {"comparison": found, "sentences": [sentence(found), *remarks(found), along_line(found)]}
+        return {"shared": shared, "comparison": None, "sentences": [*told, f"no comparison yet: {error}"]}
+    words = [*told, sentence(found), *remarks(found), along_line(found)]
+    return {"shared": shared, "comparison": found, "sentences": words}
 
 
 def _forecast(folder: Path) -> Any:

@@ -106,7 +106,7 @@ def open_problems(world: World, number: int) -> Sequence[Problem]:
         event.payload["problem_id"]
         for event in world.ledger.of(None).events(Kind.DRAFT)
         if event.payload["outcome"] == ParseOutcome.TOO_LONG
-        if event.round < number or event.arm != world.ledger.arm
+        if event.round < number or (event.round == number and event.arm != world.ledger.arm)
     }
     closed = picked | too_long
     places = array("Q", (place for place, problem in enumerate(world.pool) if problem.id not in closed))
