@@ -80,12 +80,13 @@ class Purchase:
     def pay(self, source: Iterator[Request | None], tell: Tell) -> None:
         """Tells a reply to each request that the source gives; None means that it waits for a reply first.
 
-        A failure is final for its request once another request was answered, or when nothing else is under
-        way. A reply beyond the budget is told as `BUDGET` and not written down. Ctrl-C sends nothing more
-        and waits for what is in flight, unless the teacher leaves it for later; a second one does not wait.
+        A failure is final for its request, and so is being turned down, once another request was answered, or
+        when nothing else is under way. A reply beyond the budget is told as `BUDGET` and not written down.
+        Ctrl-C sends nothing more and waits for what is in flight, unless the teacher leaves it for later; a
+        second one does not wait.
 
-        Raises: TeacherError when requests one after the other bring no answer, those may be asked again on
-        resume; KeyboardInterrupt after Ctrl-C, when all is settled.
+        Raises: TeacherError when requests one after the other bring no answer, or are turned down: those may
+        be asked again on resume; KeyboardInterrupt after Ctrl-C, when all is settled.
         """
         with Interrupt(lambda: self._note(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
             try:
@@ -206,7 +207,7 @@ class Purchase:
             case ReplyOutcome.UNSENT:
                 self._account.settle(sent.key, Charge())
                 self._trail.close(sent.key, reply)
-            case ReplyOutcome.FAILED if reply.charge.calls:
+            case ReplyOutcome.FAILED | ReplyOutcome.REJECTED if reply.charge.calls:
                 self._fail(sent, reply)
             case _:
                 self._take(sent, reply, tell)
@@ -229,7 +230,10 @@ class Purchase:
             reply = replace(reply, charge=replace(sent.worst, estimated=True))
         self._account.settle(sent.key, reply.charge)
         self._failed[sent.key] = sent.request, reply
-        self._miss(reply)
+        if reply.outcome is ReplyOutcome.REJECTED:
+            self._count_rejected(reply)
+        else:
+            self._miss(reply)
 
     def _miss(self, reply: Reply) -> None:
         self._silent += bool(reply.charge.calls)
@@ -238,8 +242,7 @@ class Purchase:
             self._trouble = TeacherError(f"{self._teacher.id}: {why}")
 
     def _take(self, sent: _Sent, reply: Reply, tell: Tell) -> None:
-        self._silent = 0
-        self._count_rejected(reply)
+        self._silent = self._rejected = 0
         self._account.settle(sent.key, reply.charge)
         self._look_for_overrun(sent, reply)
         if reply.outcome is ReplyOutcome.TRUNCATED and sent.most_out < sent.request.sampling.max_tokens:
@@ -252,8 +255,9 @@ class Purchase:
         tell(sent.request, reply)
 
     def _count_rejected(self, reply: Reply) -> None:
-        """Each is final for its request, so that a run gets past it; where all are alike, it is something else."""
-        self._rejected = self._rejected + 1 if reply.outcome is ReplyOutcome.REJECTED else 0
+        """One is due to its request, so that a run gets past it; where all are alike, it is something else."""
+        self._silent = 0
+        self._rejected += 1
         if self._rejected == MOST_REJECTED:
             why = f"{MOST_REJECTED} requests in a row were turned down: {reply.reason}"
             self._trouble = TeacherError(f"{self._teacher.id}: {why}")

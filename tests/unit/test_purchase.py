@@ -11,6 +11,7 @@ from elad.ledger.account import Account, Wait
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
 from elad.outcomes import ReplyOutcome
+from elad.purchase import GIVE_UP_AFTER
 from elad.records import Charge
 
 
@@ -18,7 +19,7 @@ from elad.records import Charge
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=60),
     cap=st.floats(0, 2),
     window=st.integers(1, 9),
-    losses=st.sets(st.integers(0, 59)),
+    losses=st.sets(st.integers(0, 59), max_size=GIVE_UP_AFTER - 1),
 )
 def test_the_cap_holds_whatever_comes_back(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], cap: float, window: int, losses: set[int]

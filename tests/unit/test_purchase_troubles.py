@@ -53,6 +53,16 @@ def test_where_the_second_try_fails_too_the_first_is_counted(tmp_path: Path) -> 
     assert spent(tmp_path).money == pytest.approx(2 * 0.060 + 0.010)
 
 
+@pytest.mark.parametrize("second", [ReplyOutcome.FAILED, ReplyOutcome.REJECTED])
+def test_a_loss_counts_where_the_free_second_try_brings_nothing(tmp_path: Path, second: ReplyOutcome) -> None:
+    outcomes = [ReplyOutcome.LOST, second]
+    told = buy(tmp_path, Scripted(lambda n, tried: outcomes[tried], repeatable=True), 1)
+    assert told[0].outcome is second
+    assert spent(tmp_path).money == pytest.approx(0.060)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
+
+
 def test_a_free_second_try_is_the_same_request(tmp_path: Path) -> None:
     """A shorter one would be another request to the teacher, and billed anew."""
     lost = {24}
@@ -110,16 +120,19 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
         assert spent(tmp_path).money == pytest.approx(0.120)
 
 
+@pytest.mark.parametrize("outcome", [ReplyOutcome.FAILED, ReplyOutcome.REJECTED])
 @pytest.mark.parametrize("recalls", [True, False])
-def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(tmp_path: Path, recalls: bool) -> None:
+def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
+    tmp_path: Path, recalls: bool, outcome: ReplyOutcome
+) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:
             raise MemoryError
 
     with pytest.raises(MemoryError):
         buy(tmp_path, Killed(repeatable=True, recalls=recalls), 1)
-    told = buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED, repeatable=True, recalls=recalls), 1)
-    assert told[0].outcome is ReplyOutcome.FAILED
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, recalls=recalls), 1)
+    assert told[0].outcome is outcome
     assert spent(tmp_path).money == pytest.approx(0.0 if recalls else 0.060)
 
 
@@ -170,11 +183,25 @@ def test_requests_that_are_turned_down_one_by_one_end_nothing(tmp_path: Path) ->
     assert again.sent == []
 
 
-def test_an_endpoint_that_turns_everything_down_ends_the_session(tmp_path: Path) -> None:
+def test_a_rejection_is_final_once_another_request_was_answered(tmp_path: Path) -> None:
+    def outcome(n: int, tried: int) -> ReplyOutcome:
+        return ReplyOutcome.OK if n == 2 else ReplyOutcome.REJECTED
+
     with pytest.raises(TeacherError, match="turned down"):
-        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), 2 * MOST_REJECTED)
+        buy(tmp_path, Scripted(outcome, window=1), 3 + MOST_REJECTED)
     with Ledger(tmp_path, write=False) as ledger:
-        assert sum(1 for _ in ledger.events(Kind.REPLY)) < 2 * MOST_REJECTED
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) == 3
+
+
+def test_an_endpoint_that_turns_everything_down_ends_the_session_and_is_asked_again(tmp_path: Path) -> None:
+    count = 2 * MOST_REJECTED
+    with pytest.raises(TeacherError, match="turned down"):
+        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), count)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) == 0
+        assert reconcile(ledger).problems == ()
+    told = buy(tmp_path, Scripted(), count)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
 
 
 def test_what_was_not_sent_when_the_user_stopped_is_sent_later(tmp_path: Path) -> None:
