@@ -204,6 +204,14 @@ class Teacher(Protocol):
         ...
 
     @property
+    def way(self) -> str:
+        """How and where requests go, without secrets: who is asked by another way knows nothing of what was sent.
+
+        Raises: TeacherError where that is yet to be found out, and cannot be.
+        """
+        ...
+
+    @property
     def recalls(self) -> bool:
         """Whether it finds what an earlier session sent, and tells what became of that, instead of sending again."""
         ...

@@ -181,7 +181,7 @@ class Purchase:
             self.refusal = f"budget reached: {refused}"
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
-            self._trail.begin(key, sent, worst, repeatable=self._teacher.repeatable)
+            self._trail.begin(key, sent, worst, way=self._teacher.way)
         self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, again=bool(earlier))
         return sent
 

@@ -236,10 +236,10 @@ def _account(
         warn=progress.note,
         lengths=reply_lengths(ledger),
     )
-    left = settle_earlier(ledger, account, teacher, -1)
-    if left:
-        how = "will be asked again" if teacher.repeatable else "are counted at their worst case"
-        progress.note(f"{left} requests of an earlier session got no reply: they {how}")
+    held, lost = settle_earlier(ledger, account, teacher, -1)
+    for count, how in ((held, "will be asked again"), (lost, "are counted at their worst case")):
+        if count:
+            progress.note(f"{count} requests of an earlier session got no reply: they {how}")
     return account
 
 

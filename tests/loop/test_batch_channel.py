@@ -1,8 +1,10 @@
 """Whole runs that buy by the batch: the cap holds, the books add up, and a killed run finds its batch again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from loop_kit import experiment
 
@@ -99,13 +101,17 @@ def test_a_killed_run_finds_its_batch_again(tmp_path: Path) -> None:
     assert (found.problems, found.open, found.lost) == ((), (), 0)
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
 @pytest.mark.usefixtures("_killed_at_the_second_poll")
-def test_a_run_may_go_on_over_another_channel(tmp_path: Path) -> None:
-    with ChaosTeacher() as server:
+def test_a_run_may_go_on_over_another_channel(tmp_path: Path, idempotent: bool) -> None:
+    with ChaosTeacher(idempotent=idempotent) as server:
         with pytest.raises(Killed):
             run(planned(server, "batch"), tmp_path)
-        run(planned(server, "live"), tmp_path)
+        for _ in range(9):
+            httpx2.get(f"{server.base_url}/batches/batch_000000", trust_env=False)
+        run(planned(server, "live").but([f"teacher.idempotent={json.dumps(idempotent)}"]), tmp_path)
         found = books(tmp_path)
+        assert {tally.billed for tally in server.books.requests.values()} == {1, 2}
         assert found.spent.money >= server.books.money
     assert (found.problems, found.open, found.lost) == ((), (), 8)
 

@@ -39,6 +39,7 @@ class Scripted:
         window: int = 4,
         repeatable: bool = False,
         recalls: bool = False,
+        way: str = "live",
         scope: str | None = None,
     ) -> None:
         self.sent: list[int] = []
@@ -48,6 +49,7 @@ class Scripted:
         """How many were in flight at each reply."""
         self.repeatable = repeatable
         self.recalls = recalls
+        self.way = way
         self.scope = scope
         self._outcome = outcome
         self._length = length

@@ -136,6 +136,24 @@ def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
     assert spent(tmp_path).money == pytest.approx(0.0 if recalls else 0.060)
 
 
+@pytest.mark.parametrize(("outcome", "money"), [(ReplyOutcome.OK, 0.070), (ReplyOutcome.FAILED, 0.060)])
+@pytest.mark.parametrize("recalls", [True, False])
+def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent(
+    tmp_path: Path, recalls: bool, outcome: ReplyOutcome, money: float
+) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(repeatable=True, recalls=not recalls, way="one"), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, recalls=recalls, way="another"), 1)
+    assert told[0].outcome is outcome
+    assert spent(tmp_path).money == pytest.approx(money)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
+
+
 def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Path) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:

@@ -110,7 +110,7 @@ def test_what_is_under_way_counts_against_the_cap_of_the_next_session(tmp_path: 
         with opened(server) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
             worst = sum(teacher.worst_case(request(n)).money for n in range(4))
             account = Account(Budget(money=worst), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
-            assert settle_earlier(ledger, account, teacher, 0) == 4
+            assert settle_earlier(ledger, account, teacher, 0) == (4, 0)
             told: list[tuple[Request, Reply]] = []
             purchase = Purchase(teacher, ledger, account, number=1)
             purchase.pay(iter([request(9)]), lambda *one: told.append(one))
@@ -123,11 +123,11 @@ def test_what_is_under_way_counts_against_the_cap_of_the_next_session(tmp_path: 
 def test_what_an_earlier_session_sent_live_is_not_looked_for_in_batches(tmp_path: Path) -> None:
     live, reserved = Charge(calls=1, money=0.5), Charge(calls=1, money=0.25)
     with ChaosTeacher() as server, opened(server) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
-        for name, charge, repeatable in (("a#0", live, False), ("b#0", reserved, True)):
-            event = {"request": to_json(request(0)), "reserved": to_json(charge), "repeatable": repeatable}
+        for name, charge, way in (("a#0", live, f"live at {server.base_url}"), ("b#0", reserved, teacher.way)):
+            event = {"request": to_json(request(0)), "reserved": to_json(charge), "way": way}
             ledger.append(Kind.REQUEST, [(name, event)], round=1)
         account = Account(Budget(money=1.0), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
-        assert settle_earlier(ledger, account, teacher, 0) == 2
+        assert settle_earlier(ledger, account, teacher, 0) == (1, 1)
         assert (account.spent.money, ledger.has(Kind.LOST, "a#0"), ledger.has(Kind.LOST, "b#0")) == (0.5, True, False)
 
 

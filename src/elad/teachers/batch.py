@@ -67,6 +67,10 @@ class BatchTeacher:
         return True
 
     @property
+    def way(self) -> str:
+        return self._endpoint.way
+
+    @property
     def recalls(self) -> bool:
         return True
 

@@ -53,6 +53,10 @@ class AutoTeacher:
         return self.taken().repeatable
 
     @property
+    def way(self) -> str:
+        return self.taken().way
+
+    @property
     def recalls(self) -> bool:
         return self.taken().recalls
 

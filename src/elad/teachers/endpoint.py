@@ -122,6 +122,12 @@ class Endpoint:
         return self.link.idempotent or self.link.free
 
     @property
+    def way(self) -> str:
+        link = self.link
+        how = "batch" if link.batch else "keys" if link.idempotent else "free" if link.free else "live"
+        return f"{how} at {self.where}"
+
+    @property
     def recalls(self) -> bool:
         return False
 

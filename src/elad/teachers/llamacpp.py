@@ -129,6 +129,10 @@ class _Served:
         return True
 
     @property
+    def way(self) -> str:
+        return "local"
+
+    @property
     def recalls(self) -> bool:
         return False
 

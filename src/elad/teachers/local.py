@@ -26,6 +26,10 @@ class Local:
         return True
 
     @property
+    def way(self) -> str:
+        return "local"
+
+    @property
     def recalls(self) -> bool:
         return False
 
