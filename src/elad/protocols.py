@@ -211,9 +211,11 @@ class Teacher(Protocol):
         """
         ...
 
-    @property
-    def recalls(self) -> bool:
-        """Whether it finds what an earlier session sent, and tells what became of that, instead of sending again."""
+    def lost(self, request: Request) -> bool | None:
+        """Whether an earlier session's try was most likely billed, and its reply cannot be had; to be asked anew then.
+
+        None where it cannot be known. Raises: TeacherError when the endpoint cannot be asked what became of it.
+        """
         ...
 
     @property

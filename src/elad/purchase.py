@@ -40,7 +40,7 @@ class _Sent:
     most_out: int
     """Tokens of the reply that it was sent for; the budget may have borne no more."""
     worst: Charge
-    again: bool
+    unsure: bool
     """Whether the very same was sent before, and may have been billed then."""
 
 
@@ -149,17 +149,23 @@ class Purchase:
         written = self._trail.written(key)
         if written or (cached := self._trail.cached(request)) is None:
             return written
-        self._count_open_try(key, request)
+        if tried := self._trail.open_try(key):
+            self._count(key, *tried, "answered from the cache instead")
         return self._trail.end(key, request, cached)
 
-    def _count_open_try(self, key: str, request: Request) -> None:
-        """A try of an earlier session that nobody will ask again may have been billed."""
+    def _count(self, key: str, request: Request, reserved: Charge, reason: str) -> None:
+        """Ends a try of an earlier session that nobody will ask again, and that may have been billed."""
+        charge = replace(reserved, estimated=True)
+        self._account.settle(key, charge)
+        self._trail.close(key, replace(self._no_reply(request, ReplyOutcome.LOST, reason), charge=charge))
+
+    def _open_try(self, key: str) -> tuple[Request, Charge, bool] | None:
+        """What was sent and reserved and has not ended, and whether it may have been billed; what is lost ends here."""
         tried = self._trail.open_try(key)
-        if tried:
-            charge = replace(tried[1], estimated=True)
-            self._account.settle(key, charge)
-            reply = self._no_reply(request, ReplyOutcome.LOST, "answered from the cache instead")
-            self._trail.close(key, replace(reply, charge=charge))
+        lost = self._teacher.lost(tried[0]) if tried else None
+        if tried and lost:
+            self._count(key, *tried, "billed in an earlier session, and its reply cannot be had any more")
+        return None if tried is None or lost else (*tried, lost is None)
 
     def _admit(self, key: str, request: Request) -> Request | Reply | Wait:
         """The request as it may be sent, held to a shorter reply where the budget bears no more.
@@ -167,11 +173,11 @@ class Purchase:
         What was sent before and is still open goes out again as it was, so that the teacher knows it. A
         reply that was cut short is asked for in full.
         """
+        earlier = self._open_try(key)
         tries = self._trail.tries(key)
         if max(tries.count(ReplyOutcome.LOST), self._losses[key]) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
             return self._trail.end(key, request, self._no_reply(request, ReplyOutcome.FAILED, reason))
-        earlier = self._trail.open_try(key)
         wanted = earlier[0] if earlier else request
         bounded = bool(earlier) or ReplyOutcome.TRUNCATED in tries
         sent, worst, refused = self._fitted(key, wanted, shorten=not bounded)
@@ -182,7 +188,7 @@ class Purchase:
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
             self._trail.begin(key, sent, worst, way=self._teacher.way)
-        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, again=bool(earlier))
+        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, bool(earlier and earlier[2]))
         return sent
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
@@ -202,7 +208,7 @@ class Purchase:
         match reply.outcome:
             case ReplyOutcome.LOST:
                 self._lose(sent, reply)
-            case ReplyOutcome.UNSENT if sent.again:
+            case ReplyOutcome.UNSENT if sent.unsure:
                 self._account.hold(sent.key, sent.worst)
             case ReplyOutcome.UNSENT:
                 self._account.settle(sent.key, Charge())
@@ -225,8 +231,7 @@ class Purchase:
         self._miss(reply)
 
     def _fail(self, sent: _Sent, reply: Reply) -> None:
-        before = self._losses[sent.key] or (sent.again and not self._teacher.recalls)
-        if self._teacher.repeatable and before:  # the try before may have been billed
+        if self._teacher.repeatable and (self._losses[sent.key] or sent.unsure):  # the try before may have been billed
             reply = replace(reply, charge=replace(sent.worst, estimated=True))
         self._account.settle(sent.key, reply.charge)
         self._failed[sent.key] = sent.request, reply

@@ -30,6 +30,7 @@ class Scripted:
     id = "scripted"
     serves = frozenset(Purpose)
     priced = True
+    way = "live"
 
     def __init__(
         self,
@@ -38,8 +39,7 @@ class Scripted:
         *,
         window: int = 4,
         repeatable: bool = False,
-        recalls: bool = False,
-        way: str = "live",
+        lost: bool | None = None,
         scope: str | None = None,
     ) -> None:
         self.sent: list[int] = []
@@ -48,12 +48,14 @@ class Scripted:
         self.flying: list[int] = []
         """How many were in flight at each reply."""
         self.repeatable = repeatable
-        self.recalls = recalls
-        self.way = way
+        self._lost = lost
         self.scope = scope
         self._outcome = outcome
         self._length = length
         self._window = window
+
+    def lost(self, request: Request) -> bool | None:
+        return self._lost
 
     def worst_case(self, request: Request) -> Charge:
         most = request.sampling.max_tokens

@@ -121,33 +121,55 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
 
 
 @pytest.mark.parametrize("outcome", [ReplyOutcome.FAILED, ReplyOutcome.REJECTED])
-@pytest.mark.parametrize("recalls", [True, False])
+@pytest.mark.parametrize("lost", [False, None])
 def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
-    tmp_path: Path, recalls: bool, outcome: ReplyOutcome
+    tmp_path: Path, lost: bool | None, outcome: ReplyOutcome
 ) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(repeatable=True, recalls=recalls), 1)
-    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, recalls=recalls), 1)
+        buy(tmp_path, Killed(repeatable=True), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
     assert told[0].outcome is outcome
-    assert spent(tmp_path).money == pytest.approx(0.0 if recalls else 0.060)
+    assert spent(tmp_path).money == pytest.approx(0.060 if lost is None else 0.0)
 
 
 @pytest.mark.parametrize(("outcome", "money"), [(ReplyOutcome.OK, 0.070), (ReplyOutcome.FAILED, 0.060)])
-@pytest.mark.parametrize("recalls", [True, False])
-def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent(
-    tmp_path: Path, recalls: bool, outcome: ReplyOutcome, money: float
+def test_a_request_of_a_killed_session_whose_reply_is_gone_is_counted_and_asked_once_more(
+    tmp_path: Path, outcome: ReplyOutcome, money: float
 ) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(repeatable=True, recalls=not recalls, way="one"), 1)
-    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, recalls=recalls, way="another"), 1)
+        buy(tmp_path, Killed(repeatable=True), 1)
+    teacher = Scripted(lambda n, tried: outcome, repeatable=True, lost=True)
+    assert buy(tmp_path, teacher, 1, Budget(money=0.119))[0].outcome is ReplyOutcome.BUDGET
+    assert spent(tmp_path).money == pytest.approx(0.060)
+    told = buy(tmp_path, teacher, 2)
+    assert [told[n].outcome for n in range(2)] == [outcome] * 2
+    assert spent(tmp_path).money == pytest.approx(money + 0.010 * (outcome is ReplyOutcome.OK))
+    with Ledger(tmp_path, write=False) as ledger:
+        assert (reconcile(ledger).problems, reconcile(ledger).lost) == ((), 1)
+
+
+@pytest.mark.parametrize(("outcome", "money"), [(ReplyOutcome.OK, 0.070), (ReplyOutcome.FAILED, 0.060)])
+@pytest.mark.parametrize("lost", [False, None])
+def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent(
+    tmp_path: Path, lost: bool | None, outcome: ReplyOutcome, money: float
+) -> None:
+    class Killed(Scripted):
+        way = "another"
+
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(repeatable=True), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
     assert told[0].outcome is outcome
     assert spent(tmp_path).money == pytest.approx(money)
     with Ledger(tmp_path, write=False) as ledger:

@@ -56,9 +56,8 @@ class AutoTeacher:
     def way(self) -> str:
         return self.taken().way
 
-    @property
-    def recalls(self) -> bool:
-        return self.taken().recalls
+    def lost(self, request: Request) -> bool | None:
+        return self.taken().lost(request)
 
     @property
     def scope(self) -> str | None:

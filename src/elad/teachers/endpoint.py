@@ -127,9 +127,8 @@ class Endpoint:
         how = "batch" if link.batch else "keys" if link.idempotent else "free" if link.free else "live"
         return f"{how} at {self.where}"
 
-    @property
-    def recalls(self) -> bool:
-        return False
+    def lost(self, request: Request) -> bool | None:
+        return None
 
     @property
     def scope(self) -> str | None:

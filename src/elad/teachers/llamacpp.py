@@ -132,9 +132,8 @@ class _Served:
     def way(self) -> str:
         return "local"
 
-    @property
-    def recalls(self) -> bool:
-        return False
+    def lost(self, request: Request) -> bool | None:
+        return None
 
     @property
     def scope(self) -> str | None:

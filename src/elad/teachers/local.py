@@ -29,9 +29,8 @@ class Local:
     def way(self) -> str:
         return "local"
 
-    @property
-    def recalls(self) -> bool:
-        return False
+    def lost(self, request: Request) -> bool | None:
+        return None
 
     @property
     def scope(self) -> str | None:
