@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from purchase_kit import MOST_OUT, Scripted, buy, spent
+from purchase_kit import MOST_OUT, Scripted, buy, request, session, spent
 
-from elad.errors import TeacherError
+from elad.errors import RunFolderError, TeacherError
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
 from elad.ledger.events import Kind, Ledger
@@ -242,6 +242,41 @@ def test_an_endpoint_that_turns_everything_down_ends_the_session_and_is_asked_ag
         assert reconcile(ledger).problems == ()
     told = buy(tmp_path, Scripted(), count)
     assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("room", range(4))
+def test_a_disk_that_is_full_while_replies_are_in_flight_loses_none_that_was_written(
+    tmp_path: Path, room: int, repeatable: bool
+) -> None:
+    class Filling(Scripted):
+        """The disk has room for some pages more once the fifth reply is under way."""
+
+        ledger: Ledger
+
+        def _reply(self, request: Request) -> Reply:
+            if len(self.sent) == 4:
+                db = self.ledger._db
+                pages = db.execute("PRAGMA page_count").fetchone()[0]
+                db.execute(f"PRAGMA max_page_count = {pages + room}")
+            return super()._reply(request)
+
+    teacher = Filling(repeatable=repeatable)
+    with session(tmp_path, teacher) as (ledger, _, purchase):
+        teacher.ledger = ledger
+        with pytest.raises(RunFolderError, match="full"):
+            purchase.pay(iter([request(n) for n in range(60)]), lambda *_: None)
+    with Ledger(tmp_path, write=False) as ledger:
+        written = [event.key for event in ledger.events(Kind.REPLY)]
+        assert reconcile(ledger).problems == ()
+        in_flight = len(reconcile(ledger).open)
+    assert len(teacher.sent) - 1 <= len(written) <= len(teacher.sent)
+    assert 0 < in_flight <= 5
+    again = Scripted(repeatable=repeatable)
+    told = buy(tmp_path, again, 60)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+    assert len(again.sent) == 60 - len(written)
+    assert spent(tmp_path).money == pytest.approx(60 * 0.010 + (0 if repeatable else in_flight * 0.060))
 
 
 def test_what_was_not_sent_when_the_user_stopped_is_sent_later(tmp_path: Path) -> None:
