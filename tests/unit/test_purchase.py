@@ -105,6 +105,16 @@ def test_an_account_waits_for_what_is_in_flight_before_it_refuses() -> None:
     assert account.admit("c", worst) == "money: 0.1"
 
 
+def test_what_was_held_and_is_settled_holds_up_nobody() -> None:
+    account = Account(Budget(money=0.1), spent=Charge(), elapsed=lambda: 0.0, warn=lambda _: None)
+    worst = Charge(calls=1, money=0.06)
+    account.hold("a", worst)
+    assert account.admit("b", worst) == "money: 0.1"
+    account.settle("a", Charge(calls=1, money=0.01))
+    assert account.admit("b", worst) is None
+    assert account.admit("c", worst) is Wait.WAIT
+
+
 def test_the_user_is_warned_once_at_each_mark() -> None:
     said: list[str] = []
     account = Account(Budget(calls=20), spent=Charge(calls=11), elapsed=lambda: 0.0, warn=said.append)
