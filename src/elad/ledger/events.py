@@ -153,16 +153,21 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._syncer:
-            self._syncer.close()
-        self._db.close()
-        self._unlock()
+        try:
+            if self._syncer:
+                self._syncer.close()
+        except OSError as failure:
+            raise RunFolderError(f"{self.folder / FILE}: may not outlive a failure of power: {failure}") from failure
+        finally:
+            self._db.close()
+            self._unlock()
 
     def append(self, kind: Kind, items: Iterable[tuple[str, Any]], *, round: int) -> None:
         """Appends (key, payload) events of one kind in one transaction.
 
-        Raises: RunFolderError when they cannot be written (disk full, a key that is there already);
-        then none of them is.
+        Raises: RunFolderError when they cannot be written (disk full, a key that is there already); then none of
+        them is. Also when what was appended earlier could not be synced; then these are there all the same, until
+        the system fails.
         """
         now = time.time()
         rows = ((now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items)
