@@ -248,5 +248,10 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     if lacking:
         served = ", ".join(sorted(teacher.serves))
         raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
-    if experiment.budget.money is not None and not teacher.priced:
-        raise RefusedError(f"budget.money: a cap cannot hold for {teacher.id}, which has no price; give teacher.price")
+    refuse_unpriced(experiment, priced=teacher.priced)
+
+
+def refuse_unpriced(experiment: Experiment, *, priced: bool) -> None:
+    """Raises: RefusedError for a cap on money where it is not known what the teacher costs."""
+    if experiment.budget.money is not None and not priced:
+        raise RefusedError("budget.money: a cap cannot hold for a teacher that has no price; give teacher.price")
