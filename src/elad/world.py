@@ -100,7 +100,11 @@ class World:
             prices = price_tables(recalled) if recalled else []
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             elapsed = _clock(ledger)
-            account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
+            try:
+                account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
+            except BaseException as error:
+                _write_end(ledger, error, "")
+                raise
             opened.pop_all()
         return cls(
             experiment=experiment,
@@ -125,16 +129,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Writes down how the session ended, whatever ended it, and lets go of everything."""
-        state, reason = "finished", self.exhausted or "all rounds done"
-        if kind is not None:
-            interrupted = issubclass(kind, KeyboardInterrupt)
-            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
-        # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
-        unwritable = kind is not None and issubclass(kind, RunFolderError)
         try:
-            with suppress(RunFolderError) if unwritable else nullcontext():
-                payload = {"state": state, "reason": reason[:500]}
-                self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+            _write_end(self.ledger, error, self.exhausted or "all rounds done")
         finally:
             self.teacher.close()
             if self.cache:
@@ -223,6 +219,18 @@ def _clock(ledger: Ledger) -> Callable[[], float]:
     """Working seconds of all sessions, this one counted from now on."""
     before, began = ledger.elapsed_seconds(), time.monotonic()
     return lambda: before + time.monotonic() - began
+
+
+def _write_end(ledger: Ledger, error: BaseException | None, reason: str) -> None:
+    """Writes down how the session ended: by an error, or without one for this reason."""
+    state = "finished"
+    if error is not None:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{type(error).__name__}: {error}")
+    # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
+    with suppress(RunFolderError) if isinstance(error, RunFolderError) else nullcontext():
+        payload = {"state": state, "reason": reason[:500]}
+        ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
 
 
 def _account(

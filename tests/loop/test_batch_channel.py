@@ -9,6 +9,7 @@ import pytest
 from loop_kit import experiment
 
 from elad import world
+from elad.errors import TeacherError
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import Books, reconcile
@@ -114,6 +115,20 @@ def test_a_run_may_go_on_over_another_channel(tmp_path: Path, idempotent: bool) 
         assert {tally.billed for tally in server.books.requests.values()} == {1, 2}
         assert found.spent.money >= server.books.money
     assert (found.problems, found.open, found.lost) == ((), (), 8)
+
+
+@pytest.mark.usefixtures("_killed_at_the_second_poll")
+def test_a_session_that_cannot_begin_is_no_killed_one(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        auto = planned(server, "auto")
+        with pytest.raises(Killed):
+            run(auto, tmp_path)
+    with pytest.raises(TeacherError, match="cannot connect"):
+        run(auto, tmp_path)
+    told = status(tmp_path)
+    assert (told["sessions"], told["state"]) == (2, "failed")
+    assert "cannot connect" in told["reason"]
+    assert len(books(tmp_path).open) == 8
 
 
 def test_out_of_time_a_batch_is_left_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
