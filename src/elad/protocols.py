@@ -75,6 +75,8 @@ class Training:
     warmup_ratio: float = 0.05
     max_length: int = 512
     """In tokens. Longer rows are left out, and counted as `too_long` in the training summary and the round."""
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again: less memory for large students, about a third more work."""
     warm_start: bool = False
     """Go on from the last round's student instead of training the base on all that was bought."""
     validation_share: float = 0.1

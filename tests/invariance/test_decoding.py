@@ -8,20 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from families import FAMILIES, HEADS, SIZES, WORDS, opinionated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
-    AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
-    Gemma3Config,
-    Gemma3TextConfig,
-    GPT2Config,
     GPTNeoConfig,
     LlamaConfig,
-    MistralConfig,
     MptConfig,
-    Qwen2Config,
 )
 
 from elad.errors import StudentError
@@ -31,28 +26,6 @@ from elad.students import decoding
 from elad.students.decoding import Decoder, Written
 from elad.students.sampling import NO_TOKEN, draw
 
-WORDS = 20
-SIZES: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
-GEMMA: dict[str, Any] = (
-    SIZES
-    | HEADS
-    | {
-        "head_dim": 8,
-        "sliding_window": 3,
-        "layer_types": ["sliding_attention", "full_attention"],
-    }
-)
-FAMILIES = {
-    "llama": LlamaConfig(**SIZES, **HEADS),
-    "qwen2": Qwen2Config(**SIZES, **HEADS),
-    "gpt2": GPT2Config(vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=128),
-    "mistral": MistralConfig(**SIZES, **HEADS, sliding_window=4),
-    "gemma3": Gemma3TextConfig(**GEMMA),
-    "gemma3_seeing": Gemma3Config(
-        text_config=GEMMA, vision_config={"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
-    ),
-}
 REFUSED = {
     "gpt_neo": GPTNeoConfig(
         vocab_size=WORDS, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]]
@@ -71,16 +44,6 @@ ROWS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=9), min_size=1,
 @pytest.fixture(params=FAMILIES, scope="module")
 def model(request: pytest.FixtureRequest) -> Any:
     return opinionated(FAMILIES[request.param])
-
-
-def opinionated(config: Any) -> Any:
-    """A model whose logits differ by what comes before."""
-    torch.manual_seed(1)
-    built = AutoModelForCausalLM.from_config(config).eval()
-    for name, weight in built.named_parameters():
-        if "norm" not in name and "ln_" not in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    return built
 
 
 def decoder(model: Any, *, slots: int = 2, most_tokens: int = 4096) -> Decoder:

@@ -31,10 +31,10 @@ def laid_out(packs: Sequence[Pack]) -> dict[str, Tensor]:
 
 def called(trees: Mapping[str, Tensor], sight: Sight, dtype: torch.dtype) -> dict[str, Any]:
     """What a model is called with, so that each node sees what it may see."""
-    depth_BT = trees["position_ids"]
+    depth_BT = trees["position_ids"].int()
     apart_B1TT = (depth_BT[:, :, None] - depth_BT[:, None])[:, None]
     return {
         "input_ids": trees["input_ids"],
-        "position_ids": depth_BT,
+        "position_ids": trees["position_ids"],
         "attention_mask": sight.mask(trees["seen"][:, None], apart_B1TT, dtype),
     }

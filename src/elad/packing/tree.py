@@ -46,10 +46,11 @@ class Pack:
 
 
 def packs(rows: Sequence[Sequence[int]], size: int) -> Iterator[Pack]:
-    """All rows that are not empty, in trees of at most `size` nodes, or of twice their first row's.
+    """All rows that are not empty, in trees of at most `size` nodes, or more where their first row is longer.
 
     Rows come in the order of their tokens, so that those that begin alike lie side by side; equal ones are always in
-    one tree. However long a row is, as much again as it has may come after what others share with it.
+    one tree. After a long row there is room for as much again, up to four times `size`: attention over a tree takes the
+    square of its nodes.
 
     >>> [(pack.paths, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
     [({0: [0, 1, 2], 2: [0, 1, 3], 1: [4]}, [1, 2, 3, 5, 4])]
@@ -61,7 +62,7 @@ def packs(rows: Sequence[Sequence[int]], size: int) -> Iterator[Pack]:
             yield pack
             pack = Pack()
         if not pack.tokens:
-            most = max(size, 2 * len(rows[place]))
+            most = max(size, len(rows[place]) + min(len(rows[place]), 4 * size))
         pack.add(place, rows[place])
     if pack.tokens:
         yield pack

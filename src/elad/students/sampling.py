@@ -15,6 +15,8 @@ from elad.records import Sampling
 
 NO_TOKEN = -1
 """What is drawn from logits that are no numbers."""
+_BELOW_ONE = 1 - 2**-24
+"""The largest number of single precision below 1."""
 
 
 def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> list[int]:
@@ -30,7 +32,8 @@ def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> li
     if sampling.top_p < 1.0:
         probs_BV = _nucleus(probs_BV, sampling.top_p)
     cumulative_BV = probs_BV.cumsum(-1)
-    uniform_B = torch.tensor([random.random() for random in randoms], device=logits_BV.device)
+    # In single precision a number just below 1 is 1, which would draw the last token whatever its probability.
+    uniform_B = torch.tensor([min(random.random(), _BELOW_ONE) for random in randoms], device=logits_BV.device)
     total_B1 = cumulative_BV[:, -1:]
     token_B1 = torch.searchsorted(cumulative_BV, uniform_B[:, None] * total_B1, right=True)
     token_B1 = token_B1.clamp(max=logits_BV.shape[-1] - 1)

@@ -112,7 +112,10 @@ class TransformersStudent:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
     ) -> list[Generation]:
-        """One generation for each prompt. What is drawn depends on the prompt's own seed alone.
+        """One generation for each prompt. What is drawn depends on the prompt's own seed alone, up to rounding.
+
+        In bfloat16 logits differ in their last bits with the rows beside them, and now and then a token with them; a
+        run resumed after a kill has the same rows beside each other again.
 
         Edges: a prompt that leaves no room for a whole reply, its prefix counted as a part of that, gets an empty,
         unfinished generation; one whose logits are no numbers gets an unfinished one.
