@@ -219,8 +219,18 @@ class Teacher(Protocol):
         ...
 
     @property
-    def recalls(self) -> bool:
-        """Whether it finds what an earlier session sent, and tells what became of that, instead of sending again."""
+    def way(self) -> str:
+        """How and where requests go, without secrets: who is asked by another way knows nothing of what was sent.
+
+        Raises: TeacherError where that is yet to be found out, and cannot be.
+        """
+        ...
+
+    def lost(self, request: Request) -> bool | None:
+        """Whether an earlier session's try was most likely billed, and its reply cannot be had; to be asked anew then.
+
+        None where it cannot be known. Raises: TeacherError when the endpoint cannot be asked what became of it.
+        """
         ...
 
     @property

@@ -116,25 +116,29 @@ class World:
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
-            told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
-            lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
-            main = cls(
-                experiment=parts[MAIN],
-                ledger=ledger.of(MAIN),
-                base=base,
-                student=base,
-                teacher=teacher,
-                pool=pool,
-                heldout=heldout,
-                warmup=warmup,
-                progress=told,
-                account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
-                cache=cache,
-                elapsed=elapsed,
-                recalled=lenders,
-            )
-            if CONTROL in parts:
-                main.control = main._beside(parts[CONTROL], CONTROL)
+            try:
+                told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+                lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+                main = cls(
+                    experiment=parts[MAIN],
+                    ledger=ledger.of(MAIN),
+                    base=base,
+                    student=base,
+                    teacher=teacher,
+                    pool=pool,
+                    heldout=heldout,
+                    warmup=warmup,
+                    progress=told,
+                    account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
+                    cache=cache,
+                    elapsed=elapsed,
+                    recalled=lenders,
+                )
+                if CONTROL in parts:
+                    main.control = main._beside(parts[CONTROL], CONTROL)
+            except BaseException as error:
+                _write_end(ledger, error, "")
+                raise
             opened.pop_all()
         return main
 
@@ -152,16 +156,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Writes down how the session ended, whatever ended it, and lets go of everything."""
-        state, reason = "finished", self._end()
-        if kind is not None:
-            interrupted = issubclass(kind, KeyboardInterrupt)
-            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
-        # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
-        unwritable = kind is not None and issubclass(kind, RunFolderError)
         try:
-            with suppress(RunFolderError) if unwritable else nullcontext():
-                payload = {"state": state, "reason": reason[:500]}
-                self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+            _write_end(self.ledger, error, self._end())
         finally:
             self.teacher.close()
             if self.cache:
@@ -264,6 +260,18 @@ def _clock(ledger: Ledger) -> Callable[[], float]:
     return lambda: before + time.monotonic() - began
 
 
+def _write_end(ledger: Ledger, error: BaseException | None, reason: str) -> None:
+    """Writes down how the session ended: by an error, or without one for this reason."""
+    state = "finished"
+    if error is not None:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{type(error).__name__}: {error}")
+    # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
+    with suppress(RunFolderError) if isinstance(error, RunFolderError) else nullcontext():
+        payload = {"state": state, "reason": reason[:500]}
+        ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+
+
 def _account(
     experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress, elapsed: Callable[[], float]
 ) -> Account:
@@ -275,10 +283,10 @@ def _account(
         warn=progress.note,
         lengths=reply_lengths(ledger),
     )
-    left = settle_earlier(ledger, account, teacher, -1)
-    if left:
-        how = "will be asked again" if teacher.repeatable else "are counted at their worst case"
-        progress.note(f"{left} requests of an earlier session got no reply: they {how}")
+    held, lost = settle_earlier(ledger, account, teacher, -1)
+    for count, how in ((held, "will be asked again"), (lost, "are counted at their worst case")):
+        if count:
+            progress.note(f"{count} requests of an earlier session got no reply: they {how}")
     return account
 
 
@@ -287,5 +295,10 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     if lacking:
         served = ", ".join(sorted(teacher.serves))
         raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
-    if experiment.budget.money is not None and not teacher.priced:
-        raise RefusedError(f"budget.money: a cap cannot hold for {teacher.id}, which has no price; give teacher.price")
+    refuse_unpriced(experiment, priced=teacher.priced)
+
+
+def refuse_unpriced(experiment: Experiment, *, priced: bool) -> None:
+    """Raises: RefusedError for a cap on money where it is not known what the teacher costs."""
+    if experiment.budget.money is not None and not priced:
+        raise RefusedError("budget.money: a cap cannot hold for a teacher that has no price; give teacher.price")

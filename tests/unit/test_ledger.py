@@ -1,11 +1,13 @@
 """The ledger: whole groups or nothing, one writer, clear words about damage."""
 
+import errno
 import fcntl
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import RunFolderError
+from elad.ledger import durability
 from elad.ledger.budget import Budget
 from elad.ledger.durability import Syncer
 from elad.ledger.events import CONTROL, FILE, MAIN, Kind, Ledger, is_held
@@ -348,6 +351,46 @@ def test_a_log_that_cannot_be_opened_to_be_synced_is_told(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("x")
     syncer = Syncer(tmp_path / "file" / "wal")  # its parent is a file: not a directory
     syncer.changed()
-    syncer.close()
+    with pytest.raises(NotADirectoryError):
+        syncer.close()
     with pytest.raises(NotADirectoryError):
         syncer.changed()
+
+
+def test_what_is_changed_while_a_sync_is_at_work_is_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "wal"
+    log.write_bytes(b"")
+    began, go_on = threading.Event(), threading.Event()
+    synced: list[bytes] = []
+
+    def fsync(_: int) -> None:
+        synced.append(log.read_bytes())
+        began.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(durability.os, "fsync", fsync)
+    syncer = Syncer(log)
+    syncer.changed()
+    assert began.wait(30)
+    log.write_bytes(b"more")
+    syncer.changed()
+    syncer._closing.set()  # as by `close`, which waits
+    go_on.set()
+    syncer.close()
+    assert synced[-1] == b"more"
+
+
+def test_a_ledger_that_cannot_be_synced_at_the_end_says_so_and_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    ledger = Ledger(tmp_path, write=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(durability.os, "fsync", fsync)
+        ledger.append(Kind.DRAFT, [("a", 1)], round=0)
+        with pytest.raises(RunFolderError, match="Input/output error"):
+            ledger.__exit__(None, None, None)
+    with Ledger(tmp_path, write=True) as ledger:
+        assert ledger.get(Kind.DRAFT, "a") == 1

@@ -157,10 +157,14 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._syncer:
-            self._syncer.close()
-        self._db.close()
-        self._unlock()
+        try:
+            if self._syncer:
+                self._syncer.close()
+        except OSError as failure:
+            raise RunFolderError(f"{self.folder / FILE}: may not outlive a failure of power: {failure}") from failure
+        finally:
+            self._db.close()
+            self._unlock()
 
     def of(self, arm: str | None) -> "Ledger":
         """The same ledger as one arm sees it, or as nobody in particular does; it is open as long as this one is.
@@ -182,8 +186,9 @@ class Ledger:
     ) -> None:
         """Appends (key, payload) events of one kind, and those of other kinds that go with them, in one transaction.
 
-        Raises: RunFolderError when they cannot be written (disk full, a key that is there already);
-        then none of them is.
+        Raises: RunFolderError when they cannot be written (disk full, a key that is there already); then none of
+        them is. Also when what was appended earlier could not be synced; then these are there all the same, until
+        the system fails.
         """
         now = time.time()
         arm = self.arm or MAIN

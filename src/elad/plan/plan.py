@@ -18,7 +18,7 @@ from elad.protocols import Student
 from elad.questions import read_data
 from elad.records import Charge, to_json
 from elad.teachers.counting import TokenCounter
-from elad.world import open_student
+from elad.world import open_student, refuse_unpriced
 
 SAMPLE = 24
 """Questions of the pool that are rehearsed."""
@@ -69,8 +69,10 @@ def plan(
     """What the experiment will cost. Nothing is asked of the teacher.
 
     With `drafts` the student writes the rehearsed chains, where it can be loaded. What a run in `folder` has spent and
-    bought is taken off, and learnt from. Raises: the errors of reading data and configuration.
+    bought is taken off, and learnt from. Raises: the errors of reading data and configuration; RefusedError for a cap
+    on money and no price, as a run does.
     """
+    refuse_unpriced(experiment, priced=getattr(experiment.teacher, "priced", True))
     pool = read_data(experiment)[0]
     sample = Random(experiment.seed).sample(pool, min(SAMPLE, len(pool)))
     counter, counted = _counter(experiment)
