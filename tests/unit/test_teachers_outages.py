@@ -6,13 +6,39 @@ from urllib.parse import urlsplit
 import pytest
 from chat_kit import ChatServer, ask, completion, failure, opened, request, serving
 
+from elad.errors import TeacherError
 from elad.outcomes import ReplyOutcome
-from elad.teachers import pace
+from elad.teachers import dispatch, pace
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ChatServer]]:
     yield from serving(monkeypatch)
+
+
+class Clock:
+    """Time that moves by a step at each look."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 0.0
+        self._step = step
+
+    def __call__(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+def test_a_quota_that_is_used_up_ends_the_asking_and_long_pauses_are_told(
+    serve: Callable[..., ChatServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_SLICE_SECONDS", 0.0)
+    endpoint = serve(failure(429, "used up", **{"Retry-After": "100"}))
+    with opened(endpoint) as teacher:
+        teacher.pace = pace.Pace(4, Clock(30.0), tell=teacher.tell_pause)
+        with pytest.raises(TeacherError, match=r"429.*nothing else for \d+ s"):
+            list(teacher.ask([request()]))
+    assert len(endpoint.asked) > 1
+    assert f"{endpoint.base_url}: asks for a pause of 100 s" in caplog.messages
 
 
 def test_a_gateway_that_gave_up_waiting_may_have_been_billed(serve: Callable[..., ChatServer]) -> None:
