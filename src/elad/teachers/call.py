@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
-from elad.interrupt import stopping
+from elad.interrupt import Stopped, stopping
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 FIRST_WAIT_SECONDS = 0.5
 """Before the second attempt; doubled before each further one."""
 MOST_WAIT_SECONDS = 60.0
+_SLICE_SECONDS = 0.5
+"""Of a wait: so soon it is seen that the user wants to stop."""
 _MOST_BODY_BYTES = 4 * 1024 * 1024
 _MOST_ERROR_BYTES = 256 * 1024
 _MAYBE_BILLED = frozenset({408, 504, 524})
@@ -61,17 +63,20 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
-        if stopping():
-            return self._not_sent()
         try:
             completion = retrying(self._attempt)
+        except Stopped:
+            return self._not_sent()
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, TimeoutError) as error:
             return self._put_off(error) or self._trouble(error) or self._unanswered(error)
         return answered(self._endpoint, self._request, completion, time.monotonic() - self._started)
 
     def _attempt(self) -> Completion:
-        """One completion; asked again at once for less when the endpoint turns part of it down."""
-        while True:
+        """One completion; asked again at once for less when the endpoint turns part of it down.
+
+        Raises: Stopped, and sends nothing, once the user has stopped or nobody waits for the reply any more.
+        """
+        while not (stopping() or self._stopped.is_set()):
             without = self._endpoint.conceded
             try:
                 return read(self._post(self._endpoint.body(self._request, without)))
@@ -80,6 +85,7 @@ class Call:
                     raise
                 if self._endpoint.concede(error.message, error.param, error.code) <= without:
                     raise
+        raise Stopped
 
     def _post(self, body: dict[str, Any]) -> bytes:
         began = time.monotonic()
@@ -102,8 +108,8 @@ class Call:
         return min(seconds * jitter, MOST_WAIT_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise ValueError("nobody waits for the reply any more")
+        while seconds > 0 and not (stopping() or self._stopped.wait(min(seconds, _SLICE_SECONDS))):
+            seconds -= _SLICE_SECONDS
 
     def _trouble(self, error: Exception) -> TeacherError | None:
         if unsent(error):
