@@ -93,20 +93,23 @@ class Pace:
 
     @property
     def stuck_seconds(self) -> float | None:
-        """For how long nothing but refusals came, once that is too long to go on.
+        """For how long nothing but refusals or pauses came, once that is too long to go on.
 
         The longest pause that was asked for does not count, the others do: an endpoint that refuses after each of
         its pauses has not meant them.
         """
         with self._lock:
             waited = self._clock() - self._trouble
-            return waited if self._refusals and waited > self._patience() else None
+            return waited if (self._refusals or self._asked) and waited > self._patience() else None
 
     def passing(self, since: float = math.inf) -> bool:
-        """Whether failures may pass: the endpoint has answered before, nobody since `since`, and not for too long."""
+        """Whether failures may pass: the endpoint has answered before, nobody since `since`, and not for too long.
+
+        One that has asked for a pause need not have answered before.
+        """
         with self._lock:
-            silent = -math.inf < self._answered < since
-            return silent and self._clock() - self._trouble <= self._patience()
+            heard = bool(self._asked) or self._answered > -math.inf
+            return heard and self._answered < since and self._clock() - self._trouble <= self._patience()
 
     def answered(self, headers: Mapping[str, str], waited: float | None) -> None:
         """A request was answered after `waited` seconds; None: it was turned down, and never worked on."""
@@ -136,6 +139,14 @@ class Pace:
                 self._hold(asked, _MOST_ASKED_SECONDS)
             elif self._refusals > 1:
                 self._hold(doubling)
+
+    def paused(self, seconds: float) -> None:
+        """An endpoint that is out of order asks to be left alone for so long; 0: it asks for nothing."""
+        with self._lock:
+            if seconds:
+                self._trouble = min(self._trouble, self._clock())
+                self._asked = max(self._asked, seconds)
+                self._hold(seconds, _MOST_ASKED_SECONDS)
 
     def failed(self) -> None:
         """A request failed after all its retries."""
@@ -179,10 +190,17 @@ class Pace:
         self._resume = max(self._resume, now + seconds)
 
 
-def asked_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """How long an endpoint asks to be left alone: by `Retry-After`, seconds or a date, else by its limits; or None.
+def asked_seconds(headers: Mapping[str, str]) -> float | None:
+    """How long an endpoint that refuses asks to be left alone: by `Retry-After`, else by its limits; or None."""
+    asked = retry_after(headers)
+    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in _COUNTED]
+    return asked if asked is not None else max((reset for reset in resets if reset is not None), default=None)
 
-    >>> asked_seconds({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 45.0)
+
+def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """The pause that `Retry-After` asks for, in seconds or up to a date; None where it cannot be read.
+
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 45.0)
     15.0
     """
     told = headers.get("retry-after", "")
@@ -190,8 +208,7 @@ def asked_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.ti
     if asked is None and told:
         with suppress(ValueError):
             asked = max(0.0, parsedate_to_datetime(told).timestamp() - now())
-    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in _COUNTED]
-    return asked if asked is not None else max((reset for reset in resets if reset is not None), default=None)
+    return asked
 
 
 def duration(text: str) -> float | None:
