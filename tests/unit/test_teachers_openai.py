@@ -8,6 +8,7 @@ import pytest
 from chat_kit import CANARY, PRICE, SCHEMA, Answer, ChatServer, ask, completion, failure, opened, request, serving
 
 from elad.errors import ConfigError, TeacherError
+from elad.kinds import build
 from elad.ledger.prices import Price
 from elad.outcomes import ReplyOutcome
 from elad.records import Reply, Sampling
@@ -217,6 +218,19 @@ def test_a_key_that_no_header_takes_is_refused_unseen(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError) as caught:
         OpenAI(model="m").open()
     assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [CANARY, "AIzaSyA1b2C3d4E5f6G7h8", "gsk1234567890abcdef", "", "A B", "1A"])
+def test_a_key_in_the_place_of_its_variables_name_is_refused_unseen(name: str) -> None:
+    settings = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": name}
+    with pytest.raises(ConfigError, match=r"teacher\.api_key_env") as caught:
+        build("elad.teachers", settings, "teacher")
+    assert not name or name not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "_KEY2", "my_key"])
+def test_the_name_of_a_variable_is_taken(name: str) -> None:
+    assert OpenAI(model="m", api_key_env=name).api_key_env == name
 
 
 @pytest.mark.parametrize(
