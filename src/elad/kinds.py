@@ -49,8 +49,9 @@ def build(room: str, value: object, where: str, *, tag: str = "kind", base: Path
         return _adapter(strategy).validate_python({known[k]: v for k, v in settings.items()}, context={"base": base})
     except ValidationError as error:
         inner = error.errors()[0].get("ctx", {}).get("error")
-        told = str(inner) if isinstance(inner, ConfigError) else f"{where}{reasons(error)}"
-        raise ConfigError(told) from error
+        if isinstance(inner, ConfigError):
+            raise ConfigError(str(inner)) from inner  # what pydantic says quotes all settings, and one may be a key
+        raise ConfigError(f"{where}{reasons(error)}") from error
 
 
 def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elad.errors import RunFolderError
+from elad.errors import ConfigError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
@@ -28,8 +28,12 @@ def replay(source: Path, folder: Path, overrides: Sequence[str] = (), progress: 
     Drafts, scores, trained students and grades that are the same are taken over. Without overrides the run ends where
     `source` ended, also where a cap did it, so that its rows come out alike. With overrides its caps hold again, but
     for seconds, and what was never bought is `unknown`.
-    Raises: RunFolderError where `source` cannot be replayed; the errors of `run`.
+    Raises: RunFolderError where `source` cannot be replayed; ConfigError for an override of the teacher; the errors
+    of `run`.
     """
+    for item in overrides:
+        if item.partition("=")[0].split(".")[0].strip() == "teacher":
+            raise ConfigError(f"--set {item}: the teacher of a replay is the ledger, and nobody else is asked")
     if folder.resolve() == source.resolve():
         raise RunFolderError(f"{folder}: is the run that is replayed; give another folder")
     with Ledger(source, write=False) as ledger:

@@ -185,6 +185,33 @@ def test_ctrl_c_settles_what_is_in_flight_and_the_run_goes_on_later(tmp_path: Pa
         assert server.books.billed == questions
 
 
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    for name, few in (("pool", problems(40, 1, "p")), ("heldout", problems(2, 2, "h"))):
+        lines = (json.dumps({"id": one.id, "question": one.question, "answer": one.answer}) for one in few)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with ChaosTeacher(answer=answer, latency_ms=100) as server:
+        described = {
+            "data": {"pool": "pool.jsonl", "heldout": "heldout.jsonl"},
+            "task": "numeric",
+            "student": {"engine": "fake"},
+            "teacher": {"kind": "openai", "base_url": server.base_url, "model": "m", "concurrency": 1},
+            "selector": {"kind": "random"},
+            "reviser": {"kind": "rewrite"},
+            "rounds": {"count": 1, "questions": 40},
+        }
+        (tmp_path / "experiment.yaml").write_text(json.dumps(described), encoding="utf-8")
+        command = [sys.executable, "-m", "elad.cli", "run", "experiment.yaml", "--out", "run"]
+        env = os.environ | {"COLUMNS": "200"}
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+        while server.books.arrived < 2:
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+        assert (process.returncode, "run the same command again" in said) == (130, True), said
+        assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == 0
+        assert server.books.billed == 40
+
+
 @pytest.mark.slow
 def test_not_one_byte_of_the_key_is_left_behind(tmp_path: Path) -> None:
     canary = "sk-canary-7f3a9e1c5b"

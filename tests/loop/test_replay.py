@@ -10,7 +10,7 @@ from loop_kit import history, problems
 from typer.testing import CliRunner
 
 from elad.cli import app
-from elad.errors import RunFolderError
+from elad.errors import ConfigError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import reconcile
@@ -118,6 +118,37 @@ def test_another_selector_uses_what_was_bought_and_lists_what_was_not(source: Pa
 def test_a_replay_cannot_be_made_in_its_own_source(source: Path) -> None:
     with pytest.raises(RunFolderError, match="another folder"):
         replay(source, source)
+
+
+@pytest.mark.parametrize(
+    "override", ["teacher=fake", "teacher.kind=fake", " teacher . kind=fake", "teacher.ends=false"]
+)
+def test_a_replay_asks_nobody_else(source: Path, tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="teacher"):
+        replay(source, tmp_path / "again", ["selector.kind=random", override])
+    assert not (tmp_path / "again").exists()
+
+
+def scores(folder: Path) -> list[Any]:
+    """Those of the first round, each told by its steps."""
+    with Ledger(folder, write=False) as ledger:
+        return sorted(
+            (event.payload for event in ledger.events(Kind.SCORE) if event.round == 1), key=lambda s: s["steps"]
+        )
+
+
+def test_another_aggregate_ranks_by_the_same_steps(source: Path, tmp_path: Path) -> None:
+    again = replay(source, tmp_path / "again", ["uncertainty.aggregate=max"])
+    before, after = scores(source), scores(tmp_path / "again")
+    assert before
+    assert [one["steps"] for one in after] == [one["steps"] for one in before]
+    assert all(one["aggregate"] == max(one["steps"]) for one in after if one["steps"])
+    assert [one["aggregate"] for one in after] != [one["aggregate"] for one in before]
+    with Ledger(source, write=False) as ledger:
+        bought = {event.payload["problem_id"] for event in ledger.events(Kind.PICK)}
+    picked = {pick for turn in again.rounds for pick in turn.picks}
+    assert picked & bought
+    assert set(again.unknown) == picked - bought
 
 
 def test_the_verb_tells_what_is_unknown(source: Path, tmp_path: Path) -> None:

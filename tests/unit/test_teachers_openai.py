@@ -8,6 +8,7 @@ import pytest
 from chat_kit import CANARY, PRICE, SCHEMA, Answer, ChatServer, ask, completion, failure, opened, request, serving
 
 from elad.errors import ConfigError, TeacherError
+from elad.kinds import build
 from elad.ledger.prices import Price
 from elad.outcomes import ReplyOutcome
 from elad.records import Reply, Sampling
@@ -141,28 +142,61 @@ def test_a_tokenizer_that_is_not_there_is_refused_when_opened(serve: Callable[..
         OpenAI(base_url=serve(completion()).base_url, model="m", tokenizer="smolm2-135m").open()
 
 
-def test_after_the_iterator_is_closed_no_retry_is_sent(serve: Callable[..., ChatServer]) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_after_the_iterator_is_closed_nothing_is_sent(serve: Callable[..., ChatServer], before: int) -> None:
+    class Stopped(threading.Event):
+        def is_set(self) -> bool:
+            return len(endpoint.asked) >= before
+
     endpoint = serve(failure(500, "oops"))
-    stopped = threading.Event()
-    stopped.set()
     with opened(endpoint) as teacher:
-        reply = call.Call(teacher, request(), stopped).reply()
+        reply = call.Call(teacher, request(), Stopped()).reply()
     assert isinstance(reply, Reply)
-    assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.FAILED, 1)
+    assert (reply.outcome, len(endpoint.asked)) == (ReplyOutcome.UNSENT, before)
 
 
-def test_the_wait_before_a_retry_is_bounded(serve: Callable[..., ChatServer]) -> None:
-    waits: list[float | None] = []
+class Told(threading.Event):
+    """Keeps what it was to wait for, and waits for nothing."""
 
-    class Told(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout)
-            return False
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
 
-    with opened(serve(failure(503, "later", **{"Retry-After": "999999"}))) as teacher:
-        reply = call.Call(teacher, request(), Told()).reply()
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        return False
+
+
+def test_the_wait_before_a_retry_is_bounded(serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "FIRST_WAIT_SECONDS", 1000.0)
+    told = Told()
+    with opened(serve(failure(503, "later"))) as teacher:
+        reply = call.Call(teacher, request(), told).reply()
     assert isinstance(reply, Reply)
-    assert waits == [call.MOST_WAIT_SECONDS] * 2
+    assert sum(told.waits) == 2 * call.MOST_WAIT_SECONDS
+
+
+@pytest.mark.parametrize("answer", [failure(500, "oops"), failure(400, "no json_schema")], ids=["500", "400"])
+def test_after_the_user_has_stopped_nothing_more_is_sent(
+    serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    endpoint = serve(answer)
+    monkeypatch.setattr(call, "stopping", lambda: bool(endpoint.asked))
+    (reply,) = ask(endpoint, request(schema=SCHEMA))
+    assert (reply.outcome, reply.charge.calls, len(endpoint.asked)) == (ReplyOutcome.UNSENT, 0, 1)
+
+
+def test_a_wait_ends_soon_after_the_user_has_stopped(
+    serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "FIRST_WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(call, "stopping", lambda: len(told.waits) == 3)
+    endpoint, told = serve(failure(500, "oops")), Told()
+    with opened(endpoint) as teacher:
+        reply = call.Call(teacher, request(), told).reply()
+    assert isinstance(reply, Reply)
+    assert (reply.outcome, len(endpoint.asked), len(told.waits)) == (ReplyOutcome.UNSENT, 1, 3)
+    assert max(told.waits) <= 1
 
 
 def test_text_that_is_not_unicode_fails_alone(serve: Callable[..., ChatServer]) -> None:
@@ -184,6 +218,19 @@ def test_a_key_that_no_header_takes_is_refused_unseen(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError) as caught:
         OpenAI(model="m").open()
     assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [CANARY, "AIzaSyA1b2C3d4E5f6G7h8", "gsk1234567890abcdef", "", "A B", "1A"])
+def test_a_key_in_the_place_of_its_variables_name_is_refused_unseen(name: str) -> None:
+    settings = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": name}
+    with pytest.raises(ConfigError, match=r"teacher\.api_key_env") as caught:
+        build("elad.teachers", settings, "teacher")
+    assert not name or name not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "_KEY2", "my_key"])
+def test_the_name_of_a_variable_is_taken(name: str) -> None:
+    assert OpenAI(model="m", api_key_env=name).api_key_env == name
 
 
 @pytest.mark.parametrize(

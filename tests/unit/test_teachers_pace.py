@@ -177,6 +177,41 @@ def test_a_pause_that_was_asked_for_is_not_stuck() -> None:
     assert pace.stuck_seconds is None
 
 
+@given(asked=st.floats(5, 200_000), header=st.sampled_from(["retry-after", "x-ratelimit-reset-requests"]))
+def test_pauses_that_are_asked_for_again_and_again_come_to_an_end(asked: float, header: str) -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    began, said = clock.now, f"{asked:.3f}"
+    while pace.stuck_seconds is None:
+        pace.refused({header: said}, clock.now)
+        clock.now += pace.hold_seconds
+        assert clock.now - began < 600 + 86_400 + 2 * 3600
+    assert clock.now - began > 600 + min(float(said), 86_400)
+
+
+def test_an_answer_ends_the_count_of_pauses() -> None:
+    clock = Clock()
+    pace = Pace(8, clock)
+    for _ in range(20):
+        pace.refused({"retry-after": "300"}, clock.now)
+        clock.now += 300
+        assert pace.stuck_seconds is None
+        pace.answered({}, 0.1)
+
+
+@pytest.mark.parametrize(("asked", "told"), [("60", []), ("90", [90.0]), ("999999", [3600.0])])
+def test_a_pause_of_more_than_a_minute_is_told_once(asked: str, told: list[float]) -> None:
+    clock, heard = Clock(), list[float]()
+    pace = Pace(8, clock, tell=heard.append)
+    for _ in range(4):
+        pace.refused({"retry-after": asked}, clock.now)
+        clock.now += 0.5
+    assert heard == told
+    clock.now += 4000
+    pace.refused({"retry-after": asked}, clock.now)
+    assert heard == told * 2
+
+
 def test_a_failure_may_pass_where_the_endpoint_has_answered_before_and_not_for_ever() -> None:
     clock = Clock()
     pace = Pace(8, clock)

@@ -23,6 +23,3 @@ def main() -> None:
     except (OSError, sqlite3.Error) as error:
         err.print(f"[bold red]error:[/] {escape(f'{type(error).__name__}: {error}')}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on", highlight=False)
-        sys.exit(130)

@@ -1,6 +1,8 @@
 """What the verbs share: the application, the two consoles, options, and ways to print."""
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +30,16 @@ Run = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 Described = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, a method's name, or module:function.")
 ]
+
+
+@contextmanager
+def resumable() -> Generator[None]:
+    """Inside the block, Ctrl-C says how to go on. The exit status 130 is typer's, which hides it from the caller."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on", highlight=False)
+        raise
 
 
 def teacher_settings(spec: str) -> dict[str, str]:

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elad.cli.common import AsJson, Described, Folder, Overrides, Run, app, err, out, print_json, teacher_settings
+from elad.cli.common import (
+    AsJson,
+    Described,
+    Folder,
+    Overrides,
+    Run,
+    app,
+    err,
+    out,
+    print_json,
+    resumable,
+    teacher_settings,
+)
 
 if TYPE_CHECKING:
     from elad.experiment import Experiment
@@ -57,7 +69,8 @@ def replay(
     from elad.report.console import ConsoleProgress
 
     target = folder or source.with_name(f"{source.name}-replay")
-    unknown = run_again(source, target, overrides or [], ConsoleProgress(err)).unknown
+    with resumable():
+        unknown = run_again(source, target, overrides or [], ConsoleProgress(err)).unknown
     _show(target, as_json=as_json, unknown=list(unknown))
     if unknown and not as_json:
         out.print(f"never bought, so unknown: {', '.join(unknown)}", highlight=False, markup=False)
@@ -68,7 +81,8 @@ def _run(experiment: "Experiment", folder: Path, *, as_json: bool) -> None:
     from elad.report.console import ConsoleProgress
 
     plan_first(experiment, folder)
-    run_loop(experiment, folder, ConsoleProgress(err))
+    with resumable():
+        run_loop(experiment, folder, ConsoleProgress(err))
     _show(folder, as_json=as_json)
 
 

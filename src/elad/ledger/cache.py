@@ -13,6 +13,9 @@ from elad.records import Charge, Reply, Request, digest, from_json, to_json
 FILE = "replies-1.sqlite"
 _KEPT = frozenset({ReplyOutcome.OK, ReplyOutcome.TRUNCATED, ReplyOutcome.REFUSED})
 """A failure may pass; what the endpoint said in full is worth keeping."""
+_BUSY_SECONDS = 10
+"""So long another process may keep the file."""
+_PAUSE_SECONDS = 0.05
 
 
 class Cache:
@@ -28,8 +31,8 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA busy_timeout = 10000")
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * _BUSY_SECONDS}")
+            _share(self._db)
             self._db.execute("PRAGMA synchronous = NORMAL")  # a loss costs money, not truth: the run has its ledger
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, at REAL NOT NULL, reply TEXT NOT NULL)"
@@ -68,6 +71,23 @@ class Cache:
         return digest([
             self._scope, asked, request.schema, to_json(request.sampling), request.seed, request.prompt_version,
         ])  # fmt: skip
+
+
+def _share(db: sqlite3.Connection) -> None:
+    """Lets others read while one writes. Raises: sqlite3.OperationalError where others keep the file too long.
+
+    Of processes that switch a fresh file at the same time SQLite turns one down at once, whatever its busy time-out.
+    """
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def cache_folder() -> Path:

@@ -19,13 +19,13 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
-from elad.interrupt import stopping
+from elad.interrupt import Stopped, stopping
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
 from elad.teachers.completion import Completion, read
 from elad.teachers.dispatch import Later
-from elad.teachers.pace import asked_seconds
+from elad.teachers.pace import retry_after
 from elad.teachers.received import whole
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 FIRST_WAIT_SECONDS = 0.5
 """Before the second attempt; doubled before each further one."""
 MOST_WAIT_SECONDS = 60.0
+_SLICE_SECONDS = 0.5
+"""Of a wait: so soon it is seen that the user wants to stop."""
 _MOST_BODY_BYTES = 4 * 1024 * 1024
 _MOST_ERROR_BYTES = 256 * 1024
 _MAYBE_BILLED = frozenset({408, 504, 524})
@@ -61,27 +63,31 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
-        if stopping():
-            return self._not_sent()
         try:
             completion = retrying(self._attempt)
+        except Stopped:
+            return self._not_sent()
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, TimeoutError) as error:
             return self._put_off(error) or self._trouble(error) or self._unanswered(error)
         return answered(self._endpoint, self._request, completion, time.monotonic() - self._started)
 
     def _attempt(self) -> Completion:
-        """One completion; asked again at once for less when the endpoint turns part of it down."""
-        while True:
+        """One completion; asked again at once for less when the endpoint turns part of it down.
+
+        Raises: Stopped, and sends nothing, once the user has stopped or nobody waits for the reply any more.
+        """
+        while not (stopping() or self._stopped.is_set()):
             without = self._endpoint.conceded
             try:
-                return read(self._post(self._endpoint.body(self._request, without)))
+                return self._post(self._endpoint.body(self._request, without))
             except openai.APIStatusError as error:
                 if error.status_code != 400:
                     raise
                 if self._endpoint.concede(error.message, error.param, error.code) <= without:
                     raise
+        raise Stopped
 
-    def _post(self, body: dict[str, Any]) -> bytes:
+    def _post(self, body: dict[str, Any]) -> Completion:
         began = time.monotonic()
         deadline = began + self._endpoint.link.timeout_seconds
         with self._endpoint.post(self._request, body) as response:
@@ -89,29 +95,33 @@ class Call:
                 raise status_error(response, deadline)
             self._received = True
             received = whole(response, most_bytes=_MOST_BODY_BYTES, deadline=deadline)
-            self._endpoint.pace.answered(response.headers, time.monotonic() - began)
-        return received
+            waited = time.monotonic() - began
+        completion = read(received)
+        self._endpoint.pace.answered(response.headers, waited)
+        return completion
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what the endpoint asks for, else doubling; up to half more."""
         error = state.outcome.exception() if state.outcome else None
-        told = isinstance(error, openai.APIStatusError)
-        asked = asked_seconds(error.response.headers) if told else None
+        asked = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
         seconds = FIRST_WAIT_SECONDS * 2 ** (state.attempt_number - 1) if asked is None else asked
         jitter = Random(derive_seed(self._request.key, state.attempt_number)).uniform(1.0, 1.5)
         return min(seconds * jitter, MOST_WAIT_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise ValueError("nobody waits for the reply any more")
+        while seconds > 0 and not (stopping() or self._stopped.wait(min(seconds, _SLICE_SECONDS))):
+            seconds -= _SLICE_SECONDS
 
     def _trouble(self, error: Exception) -> TeacherError | None:
+        pace = self._endpoint.pace
         if unsent(error):
             what = f"cannot connect ({error.__cause__ or error})"
         elif isinstance(error, openai.APIStatusError) and concerns_account(error):
             what = error.message
-        elif _limited(error) and self._endpoint.pace.stuck_seconds:
-            what = f"too many requests (429) and nothing else for {self._endpoint.pace.stuck_seconds:.0f} s"
+        elif _limited(error) and pace.stuck_seconds:
+            what = f"too many requests (429) and nothing else for {pace.stuck_seconds:.0f} s"
+        elif _broken(error) and _long_pause(error) and pace.stuck_seconds:
+            what = f"out of order ({error.status_code}) and nothing else for {pace.stuck_seconds:.0f} s"
         else:
             return None
         return TeacherError(f"{self._endpoint.where}: {self._endpoint.clean(what)}")
@@ -119,7 +129,8 @@ class Call:
     def _put_off(self, error: Exception) -> Later | Reply | None:
         """For an endpoint that is busy, or that has answered before and is out of order now: it may be back in minutes.
 
-        Where others were answered since this request first failed, it is the request that fails.
+        Where others were answered since this request first failed, it is the request that fails. One that names the
+        pause it needs may be back although it has answered nothing yet.
         """
         pace = self._endpoint.pace
         if _limited(error) and not concerns_account(error):
@@ -127,6 +138,7 @@ class Call:
             later = None if pace.stuck_seconds else Later()
         elif unsent(error) or _broken(error):
             since = self._endpoint.failing_since(self._request)
+            pace.paused(_long_pause(error))
             later = Later(behind=True) if pace.passing(math.inf if unsent(error) else since) else None
             if later:
                 pace.failed()
@@ -179,10 +191,16 @@ def concerns_account(error: openai.APIStatusError) -> bool:
 
 def _passes(error: BaseException) -> bool:
     """Whether a failure that cannot have been billed may be gone on the next attempt."""
-    return isinstance(error, Exception) and (_broken(error) or unsent(error))
+    return isinstance(error, Exception) and (_broken(error) or unsent(error)) and not _long_pause(error)
 
 
-def _broken(error: Exception) -> bool:
+def _long_pause(error: Exception) -> float:
+    """Seconds for which an endpoint that is out of order asks; 0 where none, or so few that a request waits itself."""
+    asked = retry_after(error.response.headers) if _broken(error) else None
+    return asked if asked and asked > MOST_WAIT_SECONDS else 0.0
+
+
+def _broken(error: Exception) -> TypeGuard[openai.APIStatusError]:
     """Whether the endpoint told that it is not well, and that nothing was generated."""
     if not isinstance(error, openai.APIStatusError) or error.status_code in _MAYBE_BILLED:
         return False

@@ -1,6 +1,7 @@
 """An open connection to an OpenAI-compatible endpoint: many requests in, replies and charges out."""
 
 import json
+import logging
 import re
 import threading
 import time
@@ -54,6 +55,7 @@ _OF_FIELD = {
 """What may be turned down where a 400 names the field of the request that is wrong."""
 _OF_THE_PROMPT = ("context_length", "content_", "prompt")
 """Parts of the code of a 400 that is about what was asked, not about how."""
+_LOG = logging.getLogger(__name__)
 _LEAST_KEY = 12
 """Characters; those of vendors have 32 and more."""
 
@@ -91,7 +93,7 @@ class Endpoint:
         self._lock = threading.Lock()
         self._failing: dict[str, float] = {}
         """When a request that is under way failed first."""
-        self.pace = Pace(link.concurrency, timeout_seconds=link.timeout_seconds)
+        self.pace = Pace(link.concurrency, timeout_seconds=link.timeout_seconds, tell=self.tell_pause)
         timeout = openai.Timeout(link.timeout_seconds, connect=min(10.0, link.timeout_seconds))
         self._http = openai.DefaultHttpxClient(limits=_ONE_REQUEST_A_CONNECTION, timeout=timeout)
         self.client = openai.OpenAI(
@@ -184,6 +186,10 @@ class Endpoint:
         if not isinstance(result, Later):
             self._failing.pop(request.key, None)
         return result
+
+    def tell_pause(self, seconds: float) -> None:
+        """Tells the user that nothing is asked for a while, as the endpoint wants it."""
+        _LOG.warning("%s: asks for a pause of %.0f s", self.where, seconds)
 
     def failing_since(self, request: Request) -> float:
         """When the request failed first, by the monotonic clock; now, where it has not failed before."""

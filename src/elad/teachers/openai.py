@@ -1,6 +1,7 @@
 """Any server that speaks the OpenAI chat protocol: vendors, vLLM, llama.cpp, Ollama."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from elad.protocols import Teacher
 from elad.teachers.keys import read_key
 
 __all__ = ["OpenAI"]
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*|[a-z_]+")
+"""Narrower than what a system takes: keys have digits among small letters, or both cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,8 @@ class OpenAI:
     concurrency: int = 64
     """The most requests in flight at once; how many the endpoint bears is found as it answers."""
     timeout_seconds: float = 120.0
-    """For one attempt, from sending to the last byte of the reply."""
+    """For one attempt, from sending to the last byte of the reply; one that stalls in the middle takes up to as long
+    again, as what is late is given up when its next byte comes."""
     attempts: int = 3
     """How often one request is sent when the endpoint answers with an error of its own (5xx)."""
     idempotent: bool = False
@@ -53,6 +58,8 @@ class OpenAI:
         parts = urlsplit(self.base_url)
         if parts.username is not None or parts.password is not None or parts.query:
             raise ConfigError("teacher.base_url: holds a user, password or query; keys come from teacher.api_key_env")
+        if not _VARIABLE.fullmatch(self.api_key_env):
+            raise ConfigError("teacher.api_key_env: must be the name of a variable, in capitals; is it the key itself?")
         for name, least in (("concurrency", 1), ("attempts", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"teacher.{name}: {getattr(self, name)} is less than {least}")

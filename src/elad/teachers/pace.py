@@ -31,7 +31,10 @@ _LONGER, _QUEUED = 1.5, 2.0
 _SMOOTH = 0.2
 """Weight of the newest answer in the mean of how long they took."""
 _STUCK_SECONDS = 600.0
-"""So long refusals alone are borne, or failures of an endpoint that has answered before."""
+"""So long refusals alone are borne, or failures of an endpoint that has answered before; beside one pause asked for."""
+_MOST_PATIENCE_SECONDS = 86_400.0
+"""Quotas are renewed by the day: a longer pause is not waited for to its end."""
+_WORTH_TELLING_SECONDS = 60.0
 
 
 class Pace:
@@ -47,10 +50,16 @@ class Pace:
     """
 
     def __init__(
-        self, most: int, clock: Callable[[], float] = time.monotonic, timeout_seconds: float = math.inf
+        self,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+        timeout_seconds: float = math.inf,
+        tell: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`tell` hears the seconds of each pause of more than a minute."""
         self._most = most
         self._clock = clock
+        self._tell = tell
         self._timeout_seconds = timeout_seconds
         self._quickest = self._least_mean = math.inf
         self._mean = 0.0
@@ -67,7 +76,9 @@ class Pace:
         self._resume = -math.inf
         self._answered = -math.inf
         self._trouble = math.inf
-        """When the first refusal or failure after the last answer came; later where the endpoint asked for a pause."""
+        """When the first refusal or failure after the last answer came."""
+        self._asked = 0.0
+        """The longest pause that was asked for since the last answer, in seconds."""
 
     def room(self, running: int) -> int:
         """How many more requests may start now."""
@@ -82,22 +93,30 @@ class Pace:
 
     @property
     def stuck_seconds(self) -> float | None:
-        """For how long nothing but refusals came, once that is too long to go on."""
+        """For how long nothing but refusals or pauses came, once that is too long to go on.
+
+        The longest pause that was asked for does not count, the others do: an endpoint that refuses after each of
+        its pauses has not meant them.
+        """
         with self._lock:
             waited = self._clock() - self._trouble
-            return waited if self._refusals and waited > _STUCK_SECONDS else None
+            return waited if (self._refusals or self._asked) and waited > self._patience() else None
 
     def passing(self, since: float = math.inf) -> bool:
-        """Whether failures may pass: the endpoint has answered before, nobody since `since`, and not for too long."""
+        """Whether failures may pass: the endpoint has answered before, nobody since `since`, and not for too long.
+
+        One that has asked for a pause need not have answered before.
+        """
         with self._lock:
-            silent = -math.inf < self._answered < since
-            return silent and self._clock() - self._trouble <= _STUCK_SECONDS
+            heard = bool(self._asked) or self._answered > -math.inf
+            return heard and self._answered < since and self._clock() - self._trouble <= self._patience()
 
     def answered(self, headers: Mapping[str, str], waited: float | None) -> None:
         """A request was answered after `waited` seconds; None: it was turned down, and never worked on."""
         with self._lock:
             self._answered = self._clock()
             self._trouble = math.inf
+            self._asked = 0.0
             self._refusals = self._failures = 0
             self._calm += 1
             if waited is not None:
@@ -114,11 +133,20 @@ class Pace:
                 self._shrink()
                 self._refusals += 1
             doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
+            self._trouble = min(self._trouble, self._clock())
             if asked is not None:
+                self._asked = max(self._asked, asked)
                 self._hold(asked, _MOST_ASKED_SECONDS)
             elif self._refusals > 1:
                 self._hold(doubling)
-            self._trouble = min(self._trouble, self._clock()) if asked is None else max(self._resume, self._clock())
+
+    def paused(self, seconds: float) -> None:
+        """An endpoint that is out of order asks to be left alone for so long; 0: it asks for nothing."""
+        with self._lock:
+            if seconds:
+                self._trouble = min(self._trouble, self._clock())
+                self._asked = max(self._asked, seconds)
+                self._hold(seconds, _MOST_ASKED_SECONDS)
 
     def failed(self) -> None:
         """A request failed after all its retries."""
@@ -152,14 +180,27 @@ class Pace:
         self._shrunk = self._clock()
         self._calm = 0
 
+    def _patience(self) -> float:
+        return _STUCK_SECONDS + min(self._asked, _MOST_PATIENCE_SECONDS)
+
     def _hold(self, seconds: float, most: float = _MOST_HOLD_SECONDS) -> None:
-        self._resume = max(self._resume, self._clock() + min(seconds, most))
+        now, seconds = self._clock(), min(seconds, most)
+        if self._resume - now <= _WORTH_TELLING_SECONDS < seconds:
+            self._tell(seconds)
+        self._resume = max(self._resume, now + seconds)
 
 
-def asked_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """How long an endpoint asks to be left alone: by `Retry-After`, seconds or a date, else by its limits; or None.
+def asked_seconds(headers: Mapping[str, str]) -> float | None:
+    """How long an endpoint that refuses asks to be left alone: by `Retry-After`, else by its limits; or None."""
+    asked = retry_after(headers)
+    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in _COUNTED]
+    return asked if asked is not None else max((reset for reset in resets if reset is not None), default=None)
 
-    >>> asked_seconds({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 45.0)
+
+def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """The pause that `Retry-After` asks for, in seconds or up to a date; None where it cannot be read.
+
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 45.0)
     15.0
     """
     told = headers.get("retry-after", "")
@@ -167,8 +208,7 @@ def asked_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.ti
     if asked is None and told:
         with suppress(ValueError):
             asked = max(0.0, parsedate_to_datetime(told).timestamp() - now())
-    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in _COUNTED]
-    return asked if asked is not None else max((reset for reset in resets if reset is not None), default=None)
+    return asked
 
 
 def duration(text: str) -> float | None:
