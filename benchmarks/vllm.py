@@ -3,9 +3,9 @@
     python benchmarks/vllm.py --python /opt/vllm/bin/python [--questions 120] [--tokens 64] [--flight 128] [--repeats 3]
 
 `--python` is that of the environment with vLLM. Each side has an engine of its own with the same settings, which waits
-while it is the other's turn. Replies are greedy and end by themselves or at their bound. Bare vLLM is given token ids and
-is not asked for log-probabilities. No turn's questions are those of another. The last line is JSON; `ratio` is elad's
-tokens/s over bare tokens/s.
+while it is the other's turn. Replies are greedy and end by themselves or at their bound. Bare vLLM is given token ids
+and is not asked for log-probabilities. No turn's questions are those of another. The last line is JSON; `ratio` is
+elad's tokens/s over bare tokens/s.
 """
 
 import argparse
