@@ -7,10 +7,7 @@ from typing import Any
 from elad.errors import StudentError
 from elad.records import Sampling
 from elad.students.completions import Api, Piece
-from elad.students.sampling import NO_TOKEN
-
-SEED, TEMPERATURE, TOP_P = "elad_seed", "elad_temperature", "elad_top_p"
-"""What `seeded` is told by."""
+from elad.students.sampling import NO_TOKEN, SEED, TEMPERATURE, TOP_P
 
 
 def asked_to_write(sampling: Sampling, seed: int, most: int, ends: Collection[int], *, draws: bool) -> dict[str, Any]:

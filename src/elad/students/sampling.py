@@ -16,6 +16,8 @@ from torch import Tensor
 
 NO_TOKEN = -1
 """What is drawn from logits that are no numbers."""
+SEED, TEMPERATURE, TOP_P = "elad_seed", "elad_temperature", "elad_top_p"
+"""The names by which a vLLM server is told how to draw for a request."""
 
 
 class Bounds(Protocol):

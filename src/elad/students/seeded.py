@@ -18,9 +18,7 @@ from typing import Any
 from torch import Tensor
 from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 
-from elad.students.sampling import NO_TOKEN, draw
-
-SEED, TEMPERATURE, TOP_P = "elad_seed", "elad_temperature", "elad_top_p"
+from elad.students.sampling import NO_TOKEN, SEED, TEMPERATURE, TOP_P, draw
 
 
 class Seeded(AdapterLogitsProcessor):

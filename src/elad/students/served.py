@@ -143,23 +143,21 @@ class VllmStudent:
 
     def whole(self, scratch: Path) -> Path:
         """A folder that has all weights in one; adapters are merged into `scratch`."""
-        if self.adapter is None:
-            return self._folder
-        with saving(scratch):
-            self._here().model.save_pretrained(scratch, safe_serialization=True)
-            self.tokenizer.save_pretrained(scratch)
+        if self.adapter is not None:
+            with saving(scratch):
+                self._here().model.save_pretrained(scratch, safe_serialization=True)
+                self.tokenizer.save_pretrained(scratch)
         self._forget()
-        return scratch
+        return self._folder if self.adapter is None else scratch
 
     def comparison(self) -> Callable[[Api], None]:
         """Asks a server for log-probabilities that are known here. Raises: StudentError where they are others."""
         pairs = [(_CHECKED, target) for target in _TARGETS]
         expected = [value for logs in self._here().score(pairs) for value in logs]
         rows, weighed = self._to_score(pairs)
-        if self.adapter is None:
-            self._forget()
 
         def same(api: Api) -> None:
+            self._forget()
             found = [value for logs in self._each(rows, weighed, (), api) for value in logs]
             off = fmean(abs(one - other) for one, other in zip(found, expected, strict=True))
             if not off <= _OFF[self.settings.dtype]:
