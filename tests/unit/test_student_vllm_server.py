@@ -150,6 +150,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(folder: Path, pro
         student.generate(PROMPTS, SAMPLING)
 
 
+@pytest.mark.slow
 # What a connection that fails leaves behind is httpx2's, and goes with the next garbage collection.
 @pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_server_that_ends_is_told_of_and_can_be_started_again(

@@ -149,6 +149,7 @@ def shown(part: list[tuple[int, float]]) -> dict[str, Any]:
 
 class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 128  # a connection to a full queue of such a socket is refused at once
 
 
 def serve(replica: Replica) -> ThreadingHTTPServer:
