@@ -76,7 +76,7 @@ def token(logits: torch.Tensor, body: dict[str, Any], step: int) -> int:
     luck = Random(int(seed or 0))
     for _ in range(step):
         luck.random()
-    bounds = SimpleNamespace(temperature=temperature, top_p=told.get("elad_top_p", body.get("top_p", 1.0)))
+    bounds: Any = SimpleNamespace(temperature=temperature, top_p=told.get("elad_top_p", body.get("top_p", 1.0)))
     return draw(logits[None], [luck], bounds)[0]
 
 

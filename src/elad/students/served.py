@@ -169,7 +169,7 @@ class VllmStudent:
 
     def _each(
         self,
-        rows: Sequence[Sequence[int]],
+        rows: list[list[int]],
         work: Callable[[Api, int], T],
         nothing: T,
         api: Api | None = None,
