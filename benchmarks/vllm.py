@@ -10,6 +10,7 @@ elad's tokens/s over bare tokens/s.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--flight", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # of each side; alone, either would take all memory
     student = Vllm(python=args.python, concurrency=args.flight).open()
     student.generate(asked(0, args.flight), Sampling(max_tokens=8))  # before the other's engine takes its memory
     told = {"model": str(model_folder(student.settings.model)), "dtype": student.settings.dtype}

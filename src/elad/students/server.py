@@ -30,6 +30,8 @@ _LOG, _SOCKET = "server.log", "socket"
 _TAIL_LINES, _TAIL_BYTES = 15, 8192
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 20.0
+_USUAL = {"VLLM_CPU_KVCACHE_SPACE": "4"}
+"""GiB, unless the user says something else: on a processor vLLM would take nine tenths of all memory."""
 _ALONE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -90,7 +92,7 @@ def _started(python: str, arguments: Sequence[str], folder: Path, *, draws: bool
     # Keys are for others, and one of vLLM's would make the server ask us for it.
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_TOKEN"))}
     code = _copied(folder / "code")
-    environment = kept | _ALONE | {"PYTHONPATH": str(code)} | ({"VLLM_USE_V2_MODEL_RUNNER": "0"} if draws else {})
+    environment = _USUAL | kept | _ALONE | {"PYTHONPATH": str(code)} | ({"VLLM_USE_V2_MODEL_RUNNER": "0"} if draws else {})
     environment.pop("PYTHONHOME", None)
     keeper = [sys.executable, "-I", str(_HERE / "keeper.py"), str(_END_SECONDS)]
     with (folder / _LOG).open("wb") as log:
