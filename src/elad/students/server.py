@@ -92,7 +92,8 @@ def _started(python: str, arguments: Sequence[str], folder: Path, *, draws: bool
     # Keys are for others, and one of vLLM's would make the server ask us for it.
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_TOKEN"))}
     code = _copied(folder / "code")
-    environment = _USUAL | kept | _ALONE | {"PYTHONPATH": str(code)} | ({"VLLM_USE_V2_MODEL_RUNNER": "0"} if draws else {})
+    own = {"PYTHONPATH": str(code)} | ({"VLLM_USE_V2_MODEL_RUNNER": "0"} if draws else {})
+    environment = _USUAL | kept | _ALONE | own
     environment.pop("PYTHONHOME", None)
     keeper = [sys.executable, "-I", str(_HERE / "keeper.py"), str(_END_SECONDS)]
     with (folder / _LOG).open("wb") as log:
