@@ -232,10 +232,10 @@ def test_nucleus_sampling_never_leaves_the_nucleus() -> None:
     assert {draw(logits, luck, Sampling(temperature=1.0, top_p=0.6))[0] for _ in range(300)} == {0, 1}
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_from_logits_that_are_no_numbers_nothing_is_drawn(temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.0, 1.0), (1.0, 1.0), (1.0, 0.9)])
+def test_from_logits_that_are_no_numbers_nothing_is_drawn(temperature: float, top_p: float) -> None:
     logits = torch.tensor([[1.0, 2.0], [1.0, torch.nan]])
-    found = draw(logits, [Random(0), Random(0)], Sampling(temperature=temperature))
+    found = draw(logits, [Random(0), Random(0)], Sampling(temperature=temperature, top_p=top_p))
     assert found[0] in (0, 1)
     assert found[1] == NO_TOKEN
 

@@ -14,6 +14,7 @@ from typing import Any
 from elad.errors import StudentError
 
 _MOST_HEADER_BYTES = 100_000_000
+_SETTINGS = ("generation_config.json", "config.json")
 _NOT_ADAPTED = ("embed", "lm_head")
 
 
@@ -79,6 +80,23 @@ def length(told: Mapping[str, Any]) -> int | None:
     if (rope.get("rope_type") or rope.get("type")) in ("longrope", "su"):
         lengths += [rope.get("original_max_position_embeddings"), told.get("original_max_position_embeddings")]
     return min((length for length in lengths if type(length) is int), default=None)
+
+
+def ends(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply: the tokenizer's, and those that the model's own settings name.
+
+    Raises: StudentError where the tokenizer has none, or the settings cannot be read.
+    """
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
+    path = next((folder / name for name in _SETTINGS if (folder / name).is_file()), folder / _SETTINGS[-1])
+    try:
+        said = json.loads(path.read_bytes())
+        told = said.get("eos_token_id") or (said.get("text_config") or {}).get("eos_token_id")
+    except (OSError, ValueError, AttributeError) as error:
+        raise StudentError(f"{path}: cannot be read: {error}") from error
+    own = told if isinstance(told, list) else [told]
+    return frozenset([tokenizer.eos_token_id, *(end for end in own if type(end) is int)])
 
 
 def tokenizer(path: Path) -> Tokenizer:

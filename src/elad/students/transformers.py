@@ -28,7 +28,7 @@ from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
-from elad.training.rows import encode_messages, encode_prompt, encode_text
+from elad.training.rows import encode_fitting, encode_prompt, encode_text
 from elad.training.trainer import train
 
 __all__ = ["Transformers"]
@@ -85,9 +85,7 @@ class Transformers:
 
         Raises: StudentError when its files are missing, torn or not its own.
         """
-        with _loading(folder):
-            adapted = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["adapter"]
-        if adapted:
+        if holds_adapter(folder):
             return _load(self, model_folder(self.model), adapter=folder)
         return _load(self, folder, adapter=None)
 
@@ -121,7 +119,8 @@ class TransformersStudent:
         Edges: a prompt that leaves no room for a whole reply, its prefix counted as a part of that, gets an empty,
         unfinished generation; one whose logits are no numbers gets an unfinished one.
         """
-        fitting = [self._fitting(prompt, sampling.max_tokens) for prompt in prompts]
+        most = sampling.max_tokens
+        fitting = [encode_fitting(self.tokenizer, prompt, most=most, context=self.context) for prompt in prompts]
 
         def stop(place: int, ids: Sequence[int]) -> bool:
             return until is not None and len(ids) % _ASK == 0 and until(place, self._text(ids))
@@ -189,7 +188,7 @@ class TransformersStudent:
             "seed": seed,
             "summary": summary,
         }
-        with _saving(folder):
+        with saving(folder):
             (folder / MANIFEST).unlink(missing_ok=True)
             model.save_pretrained(folder, safe_serialization=True)
             self.tokenizer.save_pretrained(folder)
@@ -197,12 +196,6 @@ class TransformersStudent:
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
-
-    def _fitting(self, prompt: Prompt, most: int) -> list[int]:
-        asked = encode_messages(self.tokenizer, prompt.messages)
-        said = encode_text(self.tokenizer, prompt.prefix)
-        fits = len(asked) + most <= self.context and len(asked) + len(said) < self.context
-        return asked + said if fits else []
 
     def _generation(self, written: Written) -> Generation:
         ids = written.tokens
@@ -242,6 +235,15 @@ def arithmetic(dtype: str) -> str:
     return "bfloat16" if inspection.multiplies_bfloat16() else "float32"
 
 
+def holds_adapter(folder: Path) -> bool:
+    """Whether what `fit` saved under `folder` are adapters of its base, and not all weights.
+
+    Raises: StudentError where its manifest cannot be read.
+    """
+    with _loading(folder):
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["adapter"])
+
+
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
     """A model in inference form: adapters are merged in float32, then cast."""
     from transformers import AutoModelForCausalLM
@@ -259,13 +261,13 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         )
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
-    weights = _weights(folder)
+    weights = fingerprints(folder)
     if adapter:
         from peft import PeftModel
 
         with _peft_quietly(), _loading(adapter):
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(getattr(torch, dtype))
-        weights += _weights(adapter)
+        weights += fingerprints(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
     model.generation_config = _plain_generation(model, tokenizer)
@@ -302,7 +304,7 @@ def _loading(folder: Path) -> Generator[None]:
 
 
 @contextmanager
-def _saving(folder: Path) -> Generator[None]:
+def saving(folder: Path) -> Generator[None]:
     """Raises: RunFolderError for a student that cannot be written, such as on a full disk."""
     try:
         yield
@@ -318,5 +320,6 @@ def _peft_quietly() -> Generator[None]:
         yield
 
 
-def _weights(folder: Path) -> list[str]:
+def fingerprints(folder: Path) -> list[str]:
+    """SHA-256 of each file of weights in a folder."""
     return [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
