@@ -3,8 +3,8 @@
     python benchmarks/waiting.py [--latency-ms 2000] [--questions 20] [--rounds 2] [--pool 120]
 
 The demo's run, but that the teacher is an endpoint (a local server that answers after a latency, with the recorded
-rationale of the question) and the judge is `rollout`, whose revisions ask the student too. Waiting is what `revise` takes
-without the student's own part of it. The last line is JSON: `ratio` is the share of waiting in the seconds of all
+rationale of the question) and the judge is `rollout`, whose revisions ask the student too. Waiting is what `revise`
+takes without the student's own part of it. The last line is JSON: `ratio` is the share of waiting in the seconds of all
 stages, `stages` these seconds.
 """
 
