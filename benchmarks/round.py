@@ -17,7 +17,6 @@ from typing import Any
 
 from bare import Bare, drafted, ratios, turns, warmed
 
-from elad.protocols import Remembers
 from elad.uncertainty.elad import Elad
 
 TARGET = 2.0
@@ -45,7 +44,7 @@ def main() -> None:
             began, at = at, time.perf_counter()
             stages[name][stage].append(at - began)
 
-        with one.remembering() if isinstance(one, Remembers) else nullcontext():
+        with one.remembering() if hasattr(one, "remembering") else nullcontext():
             chains = drafted(one, given, ["pool.jsonl"], args.questions)
             stage("draft")
             measure(chains, one, given.task, 0)

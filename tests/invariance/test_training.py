@@ -161,7 +161,7 @@ def test_the_loss_curve_is_that_of_a_plain_loop(folder: Path, tmp_path: Path, ch
     schedule = get_cosine_schedule_with_warmup(optimizer, 0, steps)
     for _ in range(steps):
         losses = [plain_loss(plain, row) for row in rows]
-        mean = sum(losses) / sum(len(row) - row.target_start for row in rows)
+        mean: Any = sum(losses) / sum(len(row) - row.target_start for row in rows)
         curve.append(mean.item())
         optimizer.zero_grad()
         mean.backward()

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import RunFolderError
-from elad.ledger import durability
 from elad.ledger.budget import Budget
 from elad.ledger.durability import Syncer
 from elad.ledger.events import CONTROL, FILE, MAIN, Kind, Ledger, is_held
@@ -368,7 +367,7 @@ def test_what_is_changed_while_a_sync_is_at_work_is_synced_too(tmp_path: Path, m
         began.set()
         assert go_on.wait(30)
 
-    monkeypatch.setattr(durability.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     syncer = Syncer(log)
     syncer.changed()
     assert began.wait(30)
@@ -388,7 +387,7 @@ def test_a_ledger_that_cannot_be_synced_at_the_end_says_so_and_is_let_go(
 
     ledger = Ledger(tmp_path, write=True)
     with monkeypatch.context() as patched:
-        patched.setattr(durability.os, "fsync", fsync)
+        patched.setattr(os, "fsync", fsync)
         ledger.append(Kind.DRAFT, [("a", 1)], round=0)
         with pytest.raises(RunFolderError, match="Input/output error"):
             ledger.__exit__(None, None, None)

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import eq
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Kept(NamedTuple):
     """A row of tokens, and each one's keys and values in every layer."""
 
     tokens: tuple[int, ...]
-    keys_LHTD: Tensor
-    values_LHTD: Tensor
+    keys_LHTD: "Tensor"
+    values_LHTD: "Tensor"
 
 
 class Known(NamedTuple):

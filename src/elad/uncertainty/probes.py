@@ -32,7 +32,7 @@ class Probe:
 
 
 def conclude(
-    probes: Sequence[Probe], student: Student, task: Task, *, sampling: Sampling, samples: int, per_token: bool
+    probes: Sequence[Probe], student: Student, task: Task, *, sampling: Sampling, samples: int, per_token: bool = False
 ) -> list[Belief]:
     """What the student believes at each probe, in the probes' order; the chains are not written again.
 
