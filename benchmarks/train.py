@@ -29,8 +29,8 @@ from typing import Any
 import torch
 
 from elad import sample
-from elad.protocols import Training
 from elad.records import Example
+from elad.settings import Training
 from elad.students.transformers import Transformers, arithmetic
 from elad.tasks.numeric import Numeric
 from elad.tasks.reading import read

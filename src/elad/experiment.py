@@ -32,10 +32,10 @@ from elad.protocols import (
     Suited,
     Task,
     TeacherSettings,
-    Training,
     Uncertainty,
 )
 from elad.records import Problem, Sampling
+from elad.settings import Training
 
 
 class _Section(BaseModel):

@@ -11,8 +11,9 @@ from families import FAMILIES, opinionated
 from transformers import LlamaForCausalLM, get_cosine_schedule_with_warmup
 
 from elad.packing.sight import Sight
-from elad.protocols import Prompt, Training
+from elad.protocols import Prompt
 from elad.records import Example, Message
+from elad.settings import Training
 from elad.students.transformers import Lora, Transformers
 from elad.training.objectives.sft import Sft
 from elad.training.rows import IGNORED, Row, collate, encode_example

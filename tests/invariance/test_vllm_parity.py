@@ -13,8 +13,9 @@ import pytest
 
 from elad import sample
 from elad.errors import StudentError
-from elad.protocols import Generation, Prompt, Student, Training
+from elad.protocols import Generation, Prompt, Student
 from elad.records import Example, Message, Sampling
+from elad.settings import Training
 from elad.students.models import model_folder
 from elad.students.vllm import Vllm
 from elad.training.objectives.sft import Sft

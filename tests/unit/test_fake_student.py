@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Fit, Prompt, Student, StudentSettings, Training
+from elad.protocols import Fit, Prompt, Student, StudentSettings
 from elad.records import Example, Message, Sampling
+from elad.settings import Training
 from elad.students.fake import Fake, FakeStudent
 
 GREEDY = Sampling(max_tokens=200)

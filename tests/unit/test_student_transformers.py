@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elad.errors import RunFolderError, StudentError
-from elad.protocols import Generation, Prompt, Student, Training
+from elad.protocols import Generation, Prompt, Student
 from elad.records import Example, Message, Sampling
+from elad.settings import Training
 from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent

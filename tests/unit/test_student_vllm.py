@@ -12,8 +12,9 @@ import tiny_model
 import vllm_kit
 
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Embeds, Prompt, Training
+from elad.protocols import Embeds, Prompt
 from elad.records import Example, Message, Sampling
+from elad.settings import Training
 from elad.students.served import VllmStudent
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.students.vllm import Vllm

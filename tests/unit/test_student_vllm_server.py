@@ -18,8 +18,9 @@ import torch
 import vllm_kit
 
 from elad.errors import StudentError
-from elad.protocols import Prompt, Training
+from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
+from elad.settings import Training
 from elad.students import keeper
 from elad.students.sampling import draw
 from elad.students.transformers import Transformers

@@ -10,8 +10,9 @@ from statistics import fmean
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Fit, Generation, Objective, Prompt, Training
+from elad.protocols import Fit, Generation, Objective, Prompt
 from elad.records import Example, Message, Sampling, derive_seed, digest, to_json
+from elad.settings import Training
 from elad.students.scripted import CUE, explain
 
 __all__ = ["Fake"]

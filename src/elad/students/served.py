@@ -15,8 +15,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
 from elad.errors import StudentError
-from elad.protocols import Fit, Generation, Objective, Prompt, Training
+from elad.protocols import Fit, Generation, Objective, Prompt
 from elad.records import Example, Message, Sampling, digest
+from elad.settings import Training
 from elad.students import inspection
 from elad.students.asking import asked_to_write, read_reply, weigh
 from elad.students.completions import ASK, Api

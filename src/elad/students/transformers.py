@@ -19,8 +19,9 @@ from transformers import GenerationConfig
 
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
-from elad.protocols import Fit, Generation, Objective, Prompt, Training
+from elad.protocols import Fit, Generation, Objective, Prompt
 from elad.records import Example, Sampling, digest
+from elad.settings import Training
 from elad.students import inspection
 from elad.students.decoding import Decoder, Written
 from elad.students.embedding import vectors

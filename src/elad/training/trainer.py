@@ -20,8 +20,9 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from elad.packing.layout import called
 from elad.packing.sight import Sight
-from elad.protocols import LossSum, Objective, Training
+from elad.protocols import LossSum, Objective
 from elad.records import Example
+from elad.settings import Training
 from elad.training.rows import Row, collate, encode_example
 
 Progress = Callable[[float], None]
