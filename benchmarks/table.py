@@ -62,18 +62,22 @@ class Row:
         return find_spec(self.needs[7:]) is not None if self.needs.startswith("module ") else self.needs in os.environ
 
 
-NAIVE = (
-    Target("ratio", "intra scores with the draft in mind, against naive probes", 8.0),
-    Target("ratio_alone", "intra scores from the text, against naive probes", 5.0),
-)
+def naive(task: str) -> tuple[Target, Target]:
+    """What probes are to be against naive ones."""
+    return (
+        Target("ratio", f"intra scores, {task}, draft in mind, against naive probes", 8.0),
+        Target("ratio_alone", f"intra scores, {task}, from the text, against naive probes", 5.0),
+    )
+
+
 ROWS = (
     Row(
         "probe-choice", "probe.py --task choice --tokens 96", "--questions 16 --repeats 1", "--questions 64",
-        (Target("of_drafting", "intra scores, choice task, of drafting", 0.15, most=True), *NAIVE),
+        (Target("of_drafting", "intra scores, choice, of drafting", 0.15, most=True), *naive("choice")),
     ),
     Row(
         "probe-numeric", "probe.py --tokens 96", "--questions 16 --repeats 1", "--questions 64",
-        (Target("of_drafting", "intra scores, numeric task, of drafting", 0.35, most=True), *NAIVE),
+        (Target("of_drafting", "intra scores, numeric, of drafting", 0.35, most=True), *naive("numeric")),
     ),
     Row(
         "resample", "resample.py", "--questions 8 --repeats 1", "--questions 32",
@@ -194,17 +198,22 @@ def picture(rows: list[Row], found: dict[str, dict[str, Any]], target: Path) -> 
             met = wanted.meets(told[wanted.key])
             axes.plot([1, factor], [place, place], color="0.7", zorder=1)
             axes.scatter(factor, place, color="#0072B2" if met else "#D55E00", marker="o" if met else "s", zorder=2)
-            axes.annotate(f"{told[wanted.key]:g}", (factor, place), (0, 5), textcoords="offset points", ha="center")
+            side, align = (8, "left") if met else (-8, "right")
+            axes.annotate(
+                f"{told[wanted.key]:g}", (factor, place), (side, 0), textcoords="offset points", ha=align, va="center"
+            )
         axes.axvline(1, color="black", linewidth=1)
         axes.set_xscale("log")
-        ticks = [0.25, 0.5, 1, 2, 4, 8, 16]
+        ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
         axes.minorticks_off()
         words = [f"{w.words}\n({'at most' if w.most else 'at least'} {w.bound:g})" for w, _ in bars]
         axes.set_yticks(range(len(bars)), words)
         axes.invert_yaxis()
         axes.set_ylim(len(bars) - 0.4, -0.8)
-        axes.set_xlabel("times better than the target (circle: met; square: not), with the measured figure")
+        figure.supxlabel(
+            "times better than the target (circle: met, square: not), with the measured figure", fontsize=9
+        )
         figure.savefig(target)
 
 
