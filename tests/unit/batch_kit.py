@@ -24,6 +24,10 @@ PRICE = Price(input=1.0, output=2.0, batch_discount=0.5)
 ENDLESS = Budget()
 KEY = "sk-canary-1234567890"
 CREATE, LIST, UPLOAD = "POST /v1/batches", "GET /v1/batches", "POST /v1/files"
+POLL = "GET /v1/batches/batch_000000"
+INPUT, OUTPUT = "GET /v1/files/file-000000/content", "GET /v1/files/file-000001/content"
+"""Of the first batch."""
+HTML = b"<html><body>502 Bad Gateway</body></html>"
 
 
 class Killed(BaseException):
@@ -32,6 +36,14 @@ class Killed(BaseException):
 
 Before = Callable[[int, str], None]
 After = Callable[[int, str, bytes], httpx2.Response | None]
+
+
+def raising_at_step(wanted: str) -> Callable[[int, str], None]:
+    def strike(_: int, step: str) -> None:
+        if step.startswith(wanted):
+            raise Killed
+
+    return strike
 
 
 class Wire(httpx2.BaseTransport):
