@@ -1,6 +1,5 @@
 """A teacher that is asked by the batch, with a wire between it and the server at which anything can be done."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,10 @@ PRICE = Price(input=1.0, output=2.0, batch_discount=0.5)
 ENDLESS = Budget()
 KEY = "sk-canary-1234567890"
 CREATE, LIST, UPLOAD = "POST /v1/batches", "GET /v1/batches", "POST /v1/files"
+POLL = "GET /v1/batches/batch_000000"
+INPUT, OUTPUT = "GET /v1/files/file-000000/content", "GET /v1/files/file-000001/content"
+"""Of the first batch."""
+HTML = b"<html><body>502 Bad Gateway</body></html>"
 
 
 class Killed(BaseException):
@@ -33,6 +36,14 @@ class Killed(BaseException):
 
 Before = Callable[[int, str], None]
 After = Callable[[int, str, bytes], httpx2.Response | None]
+
+
+def raising_at_step(wanted: str) -> Callable[[int, str], None]:
+    def strike(_: int, step: str) -> None:
+        if step.startswith(wanted):
+            raise Killed
+
+    return strike
 
 
 class Wire(httpx2.BaseTransport):
@@ -133,47 +144,3 @@ def buy(
 def spent(folder: Path) -> float:
     with Ledger(folder, write=False) as ledger:
         return ledger.spent().money
-
-
-POLL = "GET /v1/batches/batch_000000"
-INPUT, OUTPUT = "GET /v1/files/file-000000/content", "GET /v1/files/file-000001/content"
-HTML = b"<html><body>502 Bad Gateway</body></html>"
-
-
-def raising_at_step(wanted: str) -> Callable[[int, str], None]:
-    def strike(_: int, step: str) -> None:
-        if step.startswith(wanted):
-            raise Killed
-
-    return strike
-
-
-def lines_changed(change: Callable[[list[bytes]], list[bytes]]) -> Callable[..., httpx2.Response | None]:
-    def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
-        if step != OUTPUT:
-            return None
-        return httpx2.Response(200, content=b"\n".join(change(content.splitlines())))
-
-    return after
-
-
-def renamed(line: bytes, name: str) -> bytes:
-    return json.dumps(json.loads(line) | {"custom_id": name}).encode()
-
-
-def without_body(line: bytes) -> bytes:
-    return json.dumps(json.loads(line) | {"response": {"status_code": 200, "body": {"choices": "x" * 9}}}).encode()
-
-
-DAMAGES: list[tuple[Callable[[list[bytes]], list[bytes]], int]] = [
-    (lambda lines: [*lines[:-1], lines[-1][:50]], 1),
-    (lambda lines: [*lines, b"\xff\xfe\x00", b"{}", b"7", b"[" * 100_000], 0),
-    (lambda lines: [*lines, renamed(lines[0], "nobody")], 0),
-    (lambda lines: [renamed(lines[0], "nobody"), *lines[1:]], 1),
-    (lambda lines: [*lines, *lines], 0),
-    (lambda lines: [renamed(lines[0], json.loads(lines[1])["custom_id"]), *lines[1:]], 1),
-    (lambda lines: [lines[0].replace(b'"content":"', b'"content":"\xff'), *lines[1:]], 1),
-    (lambda lines: lines[2:], 2),
-    (lambda lines: [without_body(lines[0]), *lines[1:]], 1),
-]
-"""What may become of the results of six, and of how many the reply is gone then."""

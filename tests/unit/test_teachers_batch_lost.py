@@ -1,5 +1,6 @@
-"""Batches of a session that was killed, whose results are damaged or gone: what was billed is counted."""
+"""What a batch of a killed session was paid for, and what of that cannot be had: it is counted, and asked anew."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,20 +8,18 @@ import httpx2
 import pytest
 from batch_kit import (
     CREATE,
-    DAMAGES,
     HTML,
     INPUT,
+    LIST,
     OUTPUT,
     POLL,
     Killed,
     billed,
     buy,
-    lines_changed,
     opened,
     raising_at_step,
     request,
     spent,
-    without_body,
 )
 
 from elad.errors import TeacherError
@@ -30,24 +29,51 @@ from elad.outcomes import ReplyOutcome
 from elad.testing import BatchPlan, ChaosServer, ChaosTeacher
 
 
-def test_what_is_in_an_earlier_batch_must_be_known(tmp_path: Path) -> None:
+def lines_changed(change: Callable[[list[bytes]], list[bytes]]) -> Callable[..., httpx2.Response | None]:
     def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
-        return httpx2.Response(404, json={"error": {"message": "gone"}}) if step.endswith("0/content") else None
+        if step != OUTPUT:
+            return None
+        return httpx2.Response(200, content=b"\n".join(change(content.splitlines())))
 
-    with ChaosTeacher() as server:
-        with opened(server, before=raising_at_step(POLL)) as (teacher, _), pytest.raises(Killed):
-            buy(tmp_path, teacher, 3)
-        with (
-            opened(server, after=after) as (teacher, _),
-            pytest.raises(TeacherError, match="try again later"),
-        ):
-            buy(tmp_path, teacher, 3)
-        assert server.books.billed == 0
-        for _ in range(9):
-            httpx2.get(f"{server.base_url}/batches/batch_000000", trust_env=False)
-        with opened(server, after=after) as (teacher, _):
-            buy(tmp_path, teacher, 3)
-        assert billed(server, 3) == [1] * 3
+    return after
+
+
+def renamed(line: bytes, name: str) -> bytes:
+    return json.dumps(json.loads(line) | {"custom_id": name}).encode()
+
+
+def without_body(line: bytes) -> bytes:
+    return json.dumps(json.loads(line) | {"response": {"status_code": 200, "body": {"choices": "x" * 9}}}).encode()
+
+
+DAMAGES: list[tuple[Callable[[list[bytes]], list[bytes]], int]] = [
+    (lambda lines: [*lines[:-1], lines[-1][:50]], 1),
+    (lambda lines: [*lines, b"\xff\xfe\x00", b"{}", b"7", b"[" * 100_000], 0),
+    (lambda lines: [*lines, renamed(lines[0], "nobody")], 0),
+    (lambda lines: [renamed(lines[0], "nobody"), *lines[1:]], 1),
+    (lambda lines: [*lines, *lines], 0),
+    (lambda lines: [renamed(lines[0], json.loads(lines[1])["custom_id"]), *lines[1:]], 1),
+    (lambda lines: [lines[0].replace(b'"content":"', b'"content":"\xff'), *lines[1:]], 1),
+    (lambda lines: lines[2:], 2),
+    (lambda lines: [without_body(lines[0]), *lines[1:]], 1),
+]
+"""What may become of the results of six, and of how many the reply is gone then."""
+
+
+@pytest.mark.parametrize(("change", "bad"), DAMAGES)
+def test_of_damaged_results_the_good_ones_are_used_and_the_others_charged(
+    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], bad: int
+) -> None:
+    with ChaosTeacher() as server, opened(server, after=lines_changed(change)) as (teacher, wire):
+        told = buy(tmp_path, teacher, 6)
+        failed = [n for n in told if told[n].outcome is ReplyOutcome.FAILED]
+        assert len(failed) == bad
+        assert wire.steps.count(CREATE) == 1
+        assert spent(tmp_path) >= server.books.money * (1 - 1e-9)
+    for n in range(6):
+        charge = told[n].charge
+        assert charge.estimated == (n in failed)
+        assert told[n].outcome in (ReplyOutcome.OK, ReplyOutcome.FAILED)
 
 
 def test_results_that_cannot_be_read_concern_those_who_asked_for_them(tmp_path: Path) -> None:
@@ -132,6 +158,25 @@ def test_a_batch_of_which_little_is_left_stops_nobody(
         with opened(server, after=left) as (teacher, _):
             told = buy(tmp_path, teacher, 3)
     assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+def test_a_batch_that_names_no_input_is_taken_up_by_its_results(tmp_path: Path) -> None:
+    def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
+        if step != LIST:
+            return None
+        listed = json.loads(content)
+        for batch in listed["data"]:
+            del batch["input_file_id"]
+        return httpx2.Response(200, json=listed)
+
+    slept: list[float] = []
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path, teacher, 3)
+        with opened(server, slept.append, after=after) as (teacher, wire):
+            buy(tmp_path, teacher, 3)
+        assert (wire.steps, slept) == ([LIST, OUTPUT], [])
+        check(tmp_path, server, lost=0)
 
 
 def test_results_that_cannot_be_read_yet_are_no_loss_where_the_input_is_gone(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from batch_kit import (
     CREATE,
-    DAMAGES,
     HTML,
     LIST,
     OUTPUT,
@@ -20,7 +19,6 @@ from batch_kit import (
     Killed,
     billed,
     buy,
-    lines_changed,
     opened,
     raising_at_step,
     request,
@@ -243,22 +241,6 @@ def test_a_lasting_trouble_at_any_step_is_an_error_and_a_later_session_pays_once
     assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
 
 
-@pytest.mark.parametrize(("change", "bad"), DAMAGES)
-def test_of_damaged_results_the_good_ones_are_used_and_the_others_charged(
-    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], bad: int
-) -> None:
-    with ChaosTeacher() as server, opened(server, after=lines_changed(change)) as (teacher, wire):
-        told = buy(tmp_path, teacher, 6)
-        failed = [n for n in told if told[n].outcome is ReplyOutcome.FAILED]
-        assert len(failed) == bad
-        assert wire.steps.count(CREATE) == 1
-        assert spent(tmp_path) >= server.books.money * (1 - 1e-9)
-    for n in range(6):
-        charge = told[n].charge
-        assert charge.estimated == (n in failed)
-        assert told[n].outcome in (ReplyOutcome.OK, ReplyOutcome.FAILED)
-
-
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "paused"])
 def test_a_batch_that_never_ends_is_given_up_for_now(status: str) -> None:
     def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
@@ -271,6 +253,26 @@ def test_a_batch_that_never_ends_is_given_up_for_now(status: str) -> None:
     polls = wire.steps.count(POLL)
     assert 26 * 3600 <= sum(slept) <= 26.1 * 3600
     assert sum(slept) / polls > 0.99 * batch_api.MOST_PAUSE_SECONDS
+
+
+def test_what_is_in_an_earlier_batch_must_be_known(tmp_path: Path) -> None:
+    def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
+        return httpx2.Response(404, json={"error": {"message": "gone"}}) if step.endswith("0/content") else None
+
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(POLL)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path, teacher, 3)
+        with (
+            opened(server, after=after) as (teacher, _),
+            pytest.raises(TeacherError, match="try again later"),
+        ):
+            buy(tmp_path, teacher, 3)
+        assert server.books.billed == 0
+        for _ in range(9):
+            httpx2.get(f"{server.base_url}/batches/batch_000000", trust_env=False)
+        with opened(server, after=after) as (teacher, _):
+            buy(tmp_path, teacher, 3)
+        assert billed(server, 3) == [1] * 3
 
 
 def test_a_list_of_many_pages_is_read_as_far_as_it_is_bounded() -> None:

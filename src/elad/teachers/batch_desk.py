@@ -150,9 +150,11 @@ class Desk:
 
     def _input_keys(self, batch: Batch) -> set[str]:
         try:
-            return input_keys(self._api.content(batch.input_file_id or ""))
+            if batch.input_file_id is None:
+                raise ValueError("it names no file")
+            return input_keys(self._api.content(batch.input_file_id))
         except (Refused, ValueError) as error:
-            said = self._endpoint.clean(str(error)) if isinstance(error, Refused) else "a line is damaged"
+            said = self._endpoint.clean(str(error)) if isinstance(error, Refused) else "no file, or a damaged line"
             raise Refused(
                 f"{self._endpoint.where}: batch {self._shown(batch.id)} of an earlier session is "
                 f"{self._shown(batch.status)}, and what is in it cannot be read ({said}): try again later, or "
