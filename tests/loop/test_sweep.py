@@ -270,3 +270,16 @@ def test_a_failure_is_the_exit_status_and_is_told_at_the_end(file: Path) -> None
     alone = CliRunner().invoke(app, ["sweep", str(write(file.parent, seeds=[0], arms={"elad": {}})), "--json"])
     assert alone.exit_code == 0
     assert "at least two runs" in json.loads(alone.stdout)["not_compared"]
+
+
+def test_ctrl_c_says_how_to_go_on_and_no_cell_is_begun_after_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStudent, "fit", interrupted)
+        result = CliRunner().invoke(app, ["sweep", str(file)])
+    assert result.exit_code == 130
+    assert "run the same command again to go on" in result.stderr
+    assert [path.parent.name for path in (file.parent / "runs" / "sweep").glob("*/seed-*")] == ["elad"]
+    assert CliRunner().invoke(app, ["sweep", str(file)]).exit_code == 0

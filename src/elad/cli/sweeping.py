@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from elad.cli.common import AsJson, Overrides, app, err, out, print_json
+from elad.cli.common import AsJson, Overrides, app, err, out, print_json, resumable
 from elad.cli.comparing import compared, show
 from elad.cli.running import plan_first
 from elad.errors import EladError
@@ -42,10 +42,11 @@ def sweep(
         return ConsoleProgress(err)
 
     ended: list[Ended] = []
-    for one in run_cells(cells, begin):
-        ended.append(one)
-        if one.error:
-            err.print(f"failed: {_why(one.error)}", style="red", highlight=False, markup=False)
+    with resumable():
+        for one in run_cells(cells, begin):
+            ended.append(one)
+            if one.error:
+                err.print(f"failed: {_why(one.error)}", style="red", highlight=False, markup=False)
     told: dict[str, Any] = {"cells": [_cell(one) for one in ended]} | _comparison(ended)
     if as_json:
         print_json(told)
