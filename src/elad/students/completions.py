@@ -37,7 +37,8 @@ class _Weights:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
     token_ids: list[int]
-    logprobs: _Weights
+    logprobs: _Weights | None = None
+    """None where no token was written, as at the end of a stream."""
     prompt_logprobs: list[dict[int, _Weight] | None] | None = None
 
 
@@ -139,7 +140,8 @@ class Api:
     def _piece(self, told: bytes, row: Sequence[int]) -> Piece:
         try:
             (choice,) = self._read(_COMPLETION, told).choices
-            logs = [nan if log is None else log for log in choice.logprobs.token_logprobs]
+            told_of = choice.logprobs.token_logprobs if choice.logprobs else []
+            logs = [nan if log is None else log for log in told_of]
             given = (choice.prompt_logprobs or [])[1:]
             prompt = [found[token].logprob for token, found in zip(row[1:], given, strict=False) if found is not None]
         except (ValueError, KeyError) as error:
