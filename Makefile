@@ -34,8 +34,10 @@ fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup
-	$(BIN)/python benchmarks/draft.py
+# The table of targets at a small size; `benchmarks/table.py --full` is what docs/results/performance.md shows.
+bench: models
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,bench]'
+	$(BIN)/python benchmarks/table.py
 
 evidence: setup
 	$(BIN)/python benchmarks/real_run.py recorded --out runs/evidence

@@ -4,6 +4,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,24 +54,30 @@ class Bare:
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
-        """A forward pass over prompt and target, the head on the target alone."""
+        """A forward pass over all but the last token, the head on the target alone.
+
+        Pairs that differ in their last token only, as options do, are one row: nobody would run them apart.
+        """
         targets = [encode_text(self.student.tokenizer, target) for _, target in pairs]
         starts = [encode_prompt(self.student.tokenizer, prompt) for prompt, _ in pairs]
-        rows = [start + target for start, target in zip(starts, targets, strict=True)]
-        out: dict[int, tuple[float, ...]] = {}
+        users: dict[tuple[int, ...], list[int]] = {}
+        for i, (start, target) in enumerate(zip(starts, targets, strict=True)):
+            users.setdefault((*start, *target[:-1]), []).append(i)
+        rows, out = list(users), dict[int, tuple[float, ...]]()
         for batch in self._batches(rows):
-            ids_BT, mask_BT = self._padded([rows[i] for i in batch])
-            kept = max(len(targets[i]) for i in batch)
+            ids_BT, mask_BT = self._padded([rows[at] for at in batch])
             logits_BKV = self.student.model(
                 input_ids=ids_BT,
                 attention_mask=mask_BT,
                 position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
-                logits_to_keep=kept + 1,
+                logits_to_keep=max(len(targets[i]) for at in batch for i in users[rows[at]]),
                 use_cache=False,
             ).logits
-            logp_BKV = logits_BKV[:, :-1].float().log_softmax(-1)
-            logp_BK = logp_BKV.gather(-1, ids_BT[:, -kept:, None])[..., 0]
-            out |= {i: tuple(logp_BK[at, -len(targets[i]) :].tolist()) for at, i in enumerate(batch)}
+            logp_BKV = logits_BKV.float().log_softmax(-1)
+            for spot, at in enumerate(batch):
+                for i in users[rows[at]]:
+                    own_KV = logp_BKV[spot, -len(targets[i]) :]
+                    out[i] = tuple(own_KV[range(len(targets[i])), targets[i]].tolist())
         return [out[i] for i in range(len(pairs))]
 
     def _batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -103,15 +110,39 @@ def drafted(student: Any, given: Experiment, source: Sequence[str], count: int) 
     return list(zip(problems, chains(given, student, problems), strict=True))
 
 
+def seconds_of(side: Callable[[], Any]) -> float:
+    """How long it takes once."""
+    started = time.perf_counter()
+    side()
+    return time.perf_counter() - started
+
+
+class Recall:
+    """What a student has in mind after drafting, as in a run: what it wrote last."""
+
+    def __init__(self, student: Any) -> None:
+        self._student = student
+        self._open = ExitStack()
+
+    def drafted(self, given: Experiment, source: Sequence[str], count: int) -> list[tuple[Problem, Chain]]:
+        """As `drafted`; what was in mind before is forgotten."""
+        self.close()
+        self._open.enter_context(self._student.remembering())
+        return drafted(self._student, given, source, count)
+
+    def close(self) -> None:
+        """Forgets it all."""
+        self._open.close()
+
+
 def turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each side, turn about, after one turn that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
         for name, side in sides.items():
-            started = time.perf_counter()
-            side()
+            took = seconds_of(side)
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(took)
     for name, values in seconds.items():
         print(f"{name}: {statistics.median(values):.2f} s of {[round(value, 2) for value in values]}")
     return seconds

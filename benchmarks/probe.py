@@ -1,22 +1,30 @@
 """Intra scores (the conclusion after each step) against the same probes by bare transformers, in one run.
 
     python benchmarks/probe.py [--questions 64] [--batch 32] [--repeats 3]
-    python benchmarks/probe.py --task choice --data ../shared/data/strategyqa/test.jsonl.gz --tokens 80
+    python benchmarks/probe.py --task choice [--data ../shared/data/strategyqa/test.jsonl.gz]
 
-Both sides score the same chains of the demo's student after its warm-up. The last line is JSON; `ratio` is bare
-seconds over elad's, `of_drafting` the share of elad's seconds in those of drafting the chains.
+Without data, a choice question is one of the packaged sample with its answer among three other numbers.
+All sides score the same chains of the demo's student after its warm-up: elad with what it has in mind from drafting
+them, as a run does; elad alone, from their texts; and bare transformers. The last line is JSON; `ratio` is bare seconds
+over elad's, `ratio_alone` over those of elad alone, each with a target of its own; `of_drafting` the share of elad's
+seconds in those of drafting the chains.
 """
 
 import argparse
 import json
+import random
 import statistics
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from bare import Bare, drafted, ratios, turns, warmed
+from bare import Bare, Recall, drafted, ratios, turns, warmed
 
+from elad.experiment import Experiment
+from elad.tasks.reading import read
 from elad.uncertainty.elad import Elad
 
-TARGET = 5.0
+TARGET, ALONE_TARGET = 8.0, 5.0
 OF_DRAFTING = {"numeric": 0.35, "choice": 0.15}
 
 
@@ -32,23 +40,51 @@ def main() -> None:
     args = parser.parse_args()
     student, given = warmed(args.batch, args.tokens)
     given = given.but(task={"kind": args.task})
-    source = args.data or ["pool.jsonl"]
+    with tempfile.TemporaryDirectory() as scratch:
+        made = offered(given, Path(scratch) / "choices.jsonl") if args.task == "choice" else "pool.jsonl"
+        compare(args, student, given, args.data or [made])
+
+
+def compare(args: argparse.Namespace, student: Any, given: Experiment, source: list[str]) -> None:
+    """Times both sides on the same chains."""
     chains = drafted(student, given, source, args.questions)
     bare: Any = Bare(student, args.batch)
-    measure = Elad(weight=1.0, probe_tokens=8)
+    measure = Elad(weight=1.0)
+    recall = Recall(student)
+
+    def alone() -> None:
+        recall.close()
+        measure(chains, student, given.task, 0)
+
     seconds = turns(
         {
-            "draft": lambda: drafted(student, given, source, args.questions),
+            "draft": lambda: recall.drafted(given, source, args.questions),
             "elad": lambda: measure(chains, student, given.task, 0),
+            "alone": alone,
             "bare": lambda: measure(chains, bare, given.task, 0),
         },
         args.repeats,
     )
     found, share = ratios(seconds, "bare", "elad"), statistics.median(ratios(seconds, "elad", "draft"))
     ratio, most = statistics.median(found), OF_DRAFTING[args.task]
-    told = {"name": "probe", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET and share <= most}
+    by_itself = statistics.median(ratios(seconds, "bare", "alone"))
+    met = ratio >= TARGET and by_itself >= ALONE_TARGET and share <= most
+    told = {"name": "probe", "ratio": round(ratio, 3), "target": TARGET, "met": met, "ratio_alone": round(by_itself, 3)}
     told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
     print(json.dumps(told | {"task": args.task, "of_drafting": round(share, 3), "of_drafting_target": most}))
+
+
+def offered(given: Experiment, target: Path) -> str:
+    """A file of the packaged questions with four numbers to choose from."""
+    rng = random.Random(0)
+    with target.open("w", encoding="utf-8") as file:
+        for problem in read(["pool.jsonl"], columns={}, limit=None, base=given.base):
+            right = int(float(problem.answer or "0"))
+            others = rng.sample([n for n in range(max(0, right - 20), right + 20) if n != right], 3)
+            choices = list(map(str, sorted([right, *others])))
+            row = {"id": problem.id, "question": problem.question, "choices": choices, "answer": str(right)}
+            file.write(json.dumps(row) + "\n")
+    return str(target)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ import json
 import statistics
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import Any
 
 from bare import Bare, drafted, ratios, turns, warmed
 
+from elad.protocols import Remembers
 from elad.uncertainty.elad import Elad
 
 TARGET = 2.0
@@ -43,10 +45,11 @@ def main() -> None:
             began, at = at, time.perf_counter()
             stages[name][stage].append(at - began)
 
-        chains = drafted(one, given, ["pool.jsonl"], args.questions)
-        stage("draft")
-        measure(chains, one, given.task, 0)
-        stage("score")
+        with one.remembering() if isinstance(one, Remembers) else nullcontext():
+            chains = drafted(one, given, ["pool.jsonl"], args.questions)
+            stage("draft")
+            measure(chains, one, given.task, 0)
+            stage("score")
         drafted(one, given, ["heldout.jsonl"], args.heldout)
         stage("evaluate")
 

@@ -19,15 +19,21 @@ RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamac
 
 
 def claim(
-    ledger: Ledger, experiment: Experiment, data: Mapping[str, Sequence[Problem]], recalled_prices: Sequence[Price]
+    ledger: Ledger,
+    experiment: Experiment,
+    student: str,
+    data: Mapping[str, Sequence[Problem]],
+    recalled_prices: Sequence[Price],
 ) -> None:
-    """Ties a new folder to the experiment, or refuses one that belongs to another.
+    """Ties a new folder to the experiment and its untrained student's id, or refuses one that belongs to another.
 
     Raises: RunFolderError that names every key that differs, or both currencies.
     """
-    identity = experiment.identity() | {
-        f"data.{name}": digest_list(map(to_json, problems)) for name, problems in data.items()
-    }
+    identity = (
+        experiment.identity()
+        | {"student": student}
+        | {f"data.{name}": digest_list(map(to_json, problems)) for name, problems in data.items()}
+    )
     was = ledger.meta("identity")
     if was is None:
         ledger.set_meta({"identity": json.dumps(identity), "name": experiment.name})

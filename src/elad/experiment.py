@@ -20,7 +20,8 @@ from pydantic import (
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
-from elad.ledger.budget import Budget
+from elad.ledger.budget import Budget, share_of
+from elad.ledger.events import CONTROL, MAIN
 from elad.protocols import (
     Gradual,
     Objective,
@@ -95,10 +96,12 @@ class Adaptive(_Section):
 
 
 class Control(_Section):
-    """The random control arm; shares above 0 are refused until the arm is built."""
+    """An arm beside the main one that differs in nothing but who picks; both yield a comparison in one run."""
 
     arm: Literal["random"] = "random"
-    share: float = Field(default=0.0, ge=0.0, le=0.0)
+    """The kind of its selector."""
+    share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Its share of the questions of each round and of each cap; 0 is no control."""
 
 
 _WAYS_TO_THE_TEACHER = tuple(
@@ -179,6 +182,15 @@ class Experiment(_Section):
             self.uncertainty.suits(self.task)
         return self
 
+    @model_validator(mode="after")
+    def _shared_out(self) -> "Experiment":
+        """Raises: ConfigError where one of the arms would have no question in a round."""
+        share, questions = self.control.share, self.rounds.questions
+        if share and not 0 < share_of(questions, share) < questions:
+            bought = f"{share:g} of {questions} questions a round leaves an arm without any"
+            raise ConfigError(f"control.share: {bought}; take another share, or more questions a round")
+        return self
+
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
         """The experiment of a YAML file, with `key.key=value` overrides.
@@ -186,15 +198,7 @@ class Experiment(_Section):
         Raises: ConfigError naming the file and the key.
         """
         path = Path(path)
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {error}") from error
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: expected a mapping of keys at the top")
-        return cls.of(overridden(cast("dict[str, Any]", raw), overrides), base=path.resolve().parent, source=str(path))
+        return cls.of(overridden(read_mapping(path), overrides), base=path.resolve().parent, source=str(path))
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], *, base: Path = Path(), source: str = "experiment") -> "Experiment":
@@ -218,6 +222,27 @@ class Experiment(_Section):
         """How explanations are drafted and the held-out set is answered."""
         return Sampling(temperature=self.drafting.temperature, max_tokens=self.drafting.max_tokens)
 
+    def arms(self) -> dict[str, "Experiment"]:
+        """What each arm does, the main one first: its part of the questions and the caps; the control's own selector.
+
+        Without a control, the experiment itself.
+        """
+        share = self.control.share
+        if not share:
+            return {MAIN: self}
+        budget, its_budget = self.budget.split(share)
+        count = share_of(self.rounds.questions, share)
+        rounds, its_rounds = (
+            self.rounds.model_copy(update={"questions": n}) for n in (self.rounds.questions - count, count)
+        )
+        selector = build("elad.selection", self.control.arm, "control.arm")
+        spared = {"prefilter": Prefilter(), "adaptive": Adaptive()}  # nothing is scored there
+        changes = {"budget": its_budget, "rounds": its_rounds, "selector": selector, **spared}
+        return {
+            MAIN: self.model_copy(update={"budget": budget, "rounds": rounds}),
+            CONTROL: self.model_copy(update=changes),
+        }
+
     def resolved(self) -> dict[str, Any]:
         """Every key with its value as plain JSON values; `of` makes the same experiment from it."""
         strategies = {
@@ -231,11 +256,27 @@ class Experiment(_Section):
         """What a resumed run must have in common with its beginning, by dotted key.
 
         Caps, the number of rounds, the name, and how the teacher is reached may change: they do not
-        alter what was done. Data are compared by content, elsewhere.
+        alter what was done. A control is told of where there is one. Data and the student's weights and numbers are
+        compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "control", *_WAYS_TO_THE_TEACHER)
+        free = ("name", "budget", "data", "rounds.count", "student.dtype", *_WAYS_TO_THE_TEACHER)
+        if not self.control.share:
+            free = (*free, "control")
         flat = _flat(self.resolved())
         return {key: value for key, value in flat.items() if not key.startswith(free)}
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file holds. Raises: ConfigError naming the file, where that is not keys with values."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys at the top")
+    return cast("dict[str, Any]", raw)
 
 
 def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

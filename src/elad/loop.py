@@ -18,7 +18,7 @@ from elad.stages.buying import allowance, buy, select
 from elad.stages.calibrating import calibrate
 from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
-from elad.stages.scoring import prefiltered, score
+from elad.stages.scoring import along, prefiltered, score
 from elad.world import OutOfTime, World
 
 
@@ -28,22 +28,23 @@ def run(
     progress: Progress | None = None,
     recalled: Ledger | None = None,
 ) -> list[Round]:
-    """All rounds of the experiment; round 0 is the student before anything was bought.
+    """All rounds of the main arm; round 0 is the student before anything was bought.
 
-    The ledger and the students are kept in `folder`, `runs/NAME` by default. Reaching a cap of the budget, or the
-    end of the pool, is a normal end; a round that the cap on seconds cut short is not among them. Work that a
-    `recalled` ledger holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    A control arm takes its turn after the main one in each round. The ledger and the students are kept in `folder`,
+    `runs/NAME` by default. Reaching a cap of the budget, or the end of the pool, is a normal end; a round that the
+    cap on seconds cut short is not among them. Work that a `recalled` ledger holds is taken from there. Raises: the
+    errors of `elad.errors`; nothing is lost on any of them.
     """
-    rounds: list[Round] = []
     home = Path(folder or Path("runs") / experiment.name)
-    with World.open(experiment, home, progress, recalled) as world, suppress(OutOfTime):
-        rounds.append(baseline(world))
+    with World.open(experiment, home, progress, recalled) as main, suppress(OutOfTime):
+        for arm in main.arms:
+            arm.rounds.append(baseline(arm))
         for number in range(1, experiment.rounds.count + 1):
-            count = allowance(world, number)
-            if not count:
-                break
-            rounds.append(turn(world, number, count))
-    return rounds
+            for arm in main.arms:
+                count = allowance(arm, number)
+                if count:
+                    arm.rounds.append(turn(arm, number, count))
+    return main.rounds
 
 
 def baseline(world: World) -> Round:
@@ -54,7 +55,7 @@ def baseline(world: World) -> Round:
 
 def turn(world: World, number: int, count: int) -> Round:
     """One round: buy at most `count` questions, learn from all that was bought, be measured."""
-    drafts = prefiltered(world, draft(world, number), number, count)
+    drafts = prefiltered(world, draft(world, number, count, along(world, number)), number, count)
     candidates = score(world, drafts, number, count)
     picks = select(world, candidates, number, count)
     buy(world, picks, number)  # the only line that spends

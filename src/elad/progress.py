@@ -30,3 +30,19 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Tells nobody."""
+
+
+class Named:
+    """Tells what one of several arms does, under its name."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+
+    def stage(self, round: int, name: str, total: int) -> AbstractContextManager[Advance]:
+        """A stage that is shown as the arm's."""
+        return self._progress.stage(round, f"{name} ({self._name})", total)
+
+    def note(self, text: str) -> None:
+        """What the user should know of the arm."""
+        self._progress.note(f"{self._name}: {text}")

@@ -7,6 +7,7 @@ only the loop asks.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -75,6 +76,8 @@ class Training:
     warmup_ratio: float = 0.05
     max_length: int = 512
     """In tokens. Longer rows are left out, and counted as `too_long` in the training summary and the round."""
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again: less memory for large students, about a third more work."""
     warm_start: bool = False
     """Go on from the last round's student instead of training the base on all that was bought."""
     validation_share: float = 0.1
@@ -160,6 +163,18 @@ class Embeds(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A student that need not read again what it has just written: an ability that not every engine has."""
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Until it is left: what the first `generate` writes is kept in mind for the calls after it.
+
+        They give what they would give without it, but for the last bits of the arithmetic.
+        """
+        ...
+
+
 class StudentSettings(Protocol):
     """What a configuration says of a student; the only place that knows its engine."""
 
@@ -204,8 +219,18 @@ class Teacher(Protocol):
         ...
 
     @property
-    def recalls(self) -> bool:
-        """Whether it finds what an earlier session sent, and tells what became of that, instead of sending again."""
+    def way(self) -> str:
+        """How and where requests go, without secrets: who is asked by another way knows nothing of what was sent.
+
+        Raises: TeacherError where that is yet to be found out, and cannot be.
+        """
+        ...
+
+    def lost(self, request: Request) -> bool | None:
+        """Whether an earlier session's try was most likely billed, and its reply cannot be had; to be asked anew then.
+
+        None where it cannot be known. Raises: TeacherError when the endpoint cannot be asked what became of it.
+        """
         ...
 
     @property

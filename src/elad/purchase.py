@@ -40,7 +40,7 @@ class _Sent:
     most_out: int
     """Tokens of the reply that it was sent for; the budget may have borne no more."""
     worst: Charge
-    again: bool
+    unsure: bool
     """Whether the very same was sent before, and may have been billed then."""
 
 
@@ -80,12 +80,13 @@ class Purchase:
     def pay(self, source: Iterator[Request | None], tell: Tell) -> None:
         """Tells a reply to each request that the source gives; None means that it waits for a reply first.
 
-        A failure is final for its request once another request was answered, or when nothing else is under
-        way. A reply beyond the budget is told as `BUDGET` and not written down. Ctrl-C sends nothing more
-        and waits for what is in flight, unless the teacher leaves it for later; a second one does not wait.
+        A failure is final for its request, and so is being turned down, once another request was answered, or
+        when nothing else is under way. A reply beyond the budget is told as `BUDGET` and not written down.
+        Ctrl-C sends nothing more and waits for what is in flight, unless the teacher leaves it for later; a
+        second one does not wait.
 
-        Raises: TeacherError when requests one after the other bring no answer, those may be asked again on
-        resume; KeyboardInterrupt after Ctrl-C, when all is settled.
+        Raises: TeacherError when requests one after the other bring no answer, or are turned down: those may
+        be asked again on resume; KeyboardInterrupt after Ctrl-C, when all is settled.
         """
         with Interrupt(lambda: self._note(f"stopping: waiting for {len(self._sent)} replies")) as interrupt:
             try:
@@ -148,17 +149,23 @@ class Purchase:
         written = self._trail.written(key)
         if written or (cached := self._trail.cached(request)) is None:
             return written
-        self._count_open_try(key, request)
+        if tried := self._trail.open_try(key):
+            self._count(key, *tried, "answered from the cache instead")
         return self._trail.end(key, request, cached)
 
-    def _count_open_try(self, key: str, request: Request) -> None:
-        """A try of an earlier session that nobody will ask again may have been billed."""
+    def _count(self, key: str, request: Request, reserved: Charge, reason: str) -> None:
+        """Ends a try of an earlier session that nobody will ask again, and that may have been billed."""
+        charge = replace(reserved, estimated=True)
+        self._account.settle(key, charge)
+        self._trail.close(key, replace(self._no_reply(request, ReplyOutcome.LOST, reason), charge=charge))
+
+    def _open_try(self, key: str) -> tuple[Request, Charge, bool] | None:
+        """What was sent and reserved and has not ended, and whether it may have been billed; what is lost ends here."""
         tried = self._trail.open_try(key)
-        if tried:
-            charge = replace(tried[1], estimated=True)
-            self._account.settle(key, charge)
-            reply = self._no_reply(request, ReplyOutcome.LOST, "answered from the cache instead")
-            self._trail.close(key, replace(reply, charge=charge))
+        lost = self._teacher.lost(tried[0]) if tried else None
+        if tried and lost:
+            self._count(key, *tried, "billed in an earlier session, and its reply cannot be had any more")
+        return None if tried is None or lost else (*tried, lost is None)
 
     def _admit(self, key: str, request: Request) -> Request | Reply | Wait:
         """The request as it may be sent, held to a shorter reply where the budget bears no more.
@@ -166,11 +173,11 @@ class Purchase:
         What was sent before and is still open goes out again as it was, so that the teacher knows it. A
         reply that was cut short is asked for in full.
         """
+        earlier = self._open_try(key)
         tries = self._trail.tries(key)
         if max(tries.count(ReplyOutcome.LOST), self._losses[key]) >= MOST_TRIES:
             reason = f"sent {MOST_TRIES} times, and each time the reply was lost"
             return self._trail.end(key, request, self._no_reply(request, ReplyOutcome.FAILED, reason))
-        earlier = self._trail.open_try(key)
         wanted = earlier[0] if earlier else request
         bounded = bool(earlier) or ReplyOutcome.TRUNCATED in tries
         sent, worst, refused = self._fitted(key, wanted, shorten=not bounded)
@@ -180,8 +187,8 @@ class Purchase:
             self.refusal = f"budget reached: {refused}"
             return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
         if not earlier:
-            self._trail.begin(key, sent, worst, repeatable=self._teacher.repeatable)
-        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, again=bool(earlier))
+            self._trail.begin(key, sent, worst, way=self._teacher.way)
+        self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, bool(earlier and earlier[2]))
         return sent
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
@@ -201,12 +208,12 @@ class Purchase:
         match reply.outcome:
             case ReplyOutcome.LOST:
                 self._lose(sent, reply)
-            case ReplyOutcome.UNSENT if sent.again:
+            case ReplyOutcome.UNSENT if sent.unsure:
                 self._account.hold(sent.key, sent.worst)
             case ReplyOutcome.UNSENT:
                 self._account.settle(sent.key, Charge())
                 self._trail.close(sent.key, reply)
-            case ReplyOutcome.FAILED if reply.charge.calls:
+            case ReplyOutcome.FAILED | ReplyOutcome.REJECTED if reply.charge.calls:
                 self._fail(sent, reply)
             case _:
                 self._take(sent, reply, tell)
@@ -224,12 +231,14 @@ class Purchase:
         self._miss(reply)
 
     def _fail(self, sent: _Sent, reply: Reply) -> None:
-        before = self._losses[sent.key] or (sent.again and not self._teacher.recalls)
-        if self._teacher.repeatable and before:  # the try before may have been billed
+        if self._teacher.repeatable and (self._losses[sent.key] or sent.unsure):  # the try before may have been billed
             reply = replace(reply, charge=replace(sent.worst, estimated=True))
         self._account.settle(sent.key, reply.charge)
         self._failed[sent.key] = sent.request, reply
-        self._miss(reply)
+        if reply.outcome is ReplyOutcome.REJECTED:
+            self._count_rejected(reply)
+        else:
+            self._miss(reply)
 
     def _miss(self, reply: Reply) -> None:
         self._silent += bool(reply.charge.calls)
@@ -238,8 +247,7 @@ class Purchase:
             self._trouble = TeacherError(f"{self._teacher.id}: {why}")
 
     def _take(self, sent: _Sent, reply: Reply, tell: Tell) -> None:
-        self._silent = 0
-        self._count_rejected(reply)
+        self._silent = self._rejected = 0
         self._account.settle(sent.key, reply.charge)
         self._look_for_overrun(sent, reply)
         if reply.outcome is ReplyOutcome.TRUNCATED and sent.most_out < sent.request.sampling.max_tokens:
@@ -252,8 +260,9 @@ class Purchase:
         tell(sent.request, reply)
 
     def _count_rejected(self, reply: Reply) -> None:
-        """Each is final for its request, so that a run gets past it; where all are alike, it is something else."""
-        self._rejected = self._rejected + 1 if reply.outcome is ReplyOutcome.REJECTED else 0
+        """One is due to its request, so that a run gets past it; where all are alike, it is something else."""
+        self._silent = 0
+        self._rejected += 1
         if self._rejected == MOST_REJECTED:
             why = f"{MOST_REJECTED} requests in a row were turned down: {reply.reason}"
             self._trouble = TeacherError(f"{self._teacher.id}: {why}")

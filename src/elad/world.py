@@ -2,9 +2,9 @@
 
 import time
 from array import array
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,14 +14,14 @@ from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
-from elad.progress import Advance, Progress, Silent
+from elad.progress import Advance, Named, Progress, Silent
 from elad.protocols import Student, Task, Teacher
 from elad.purchase import Purchase
 from elad.questions import read_data
-from elad.records import Problem
+from elad.records import Problem, Round
 from elad.views import View
 
 T = TypeVar("T")
@@ -35,10 +35,12 @@ class OutOfTime(Exception):
 
 @dataclass(kw_only=True)
 class World:
-    """What a round needs at hand. `student` is the newest one; everything else stays."""
+    """What a round of one arm needs at hand. `student` is the newest one; everything else stays."""
 
     experiment: Experiment
+    """The arm's part of it."""
     ledger: Ledger
+    """As the arm sees it."""
     base: Student
     student: Student
     teacher: Teacher
@@ -50,10 +52,15 @@ class World:
     cache: Cache | None
     elapsed: Callable[[], float]
     """Working seconds of the run so far, over all sessions."""
-    recalled: Ledger | None = None
-    """The ledger of another run whose work is taken over where it is the same."""
+    recalled: Sequence[Ledger] = ()
+    """Those of other arms and runs, whose work is taken over where it is the same."""
+    control: "World | None" = None
+    """The arm beside this one."""
+    rounds: list[Round] = field(default_factory=list[Round])
     exhausted: str | None = None
     """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
+    late: str | None = None
+    """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
 
@@ -61,6 +68,16 @@ class World:
     def task(self) -> Task:
         """What a question is."""
         return self.experiment.task
+
+    @property
+    def arms(self) -> "tuple[World, ...]":
+        """This arm and the control."""
+        return (self, self.control) if self.control else (self,)
+
+    @property
+    def by_lot(self) -> bool:
+        """Whether its questions are drawn before they are drafted: a control has no use for the other drafts."""
+        return self.ledger.arm == CONTROL
 
     @property
     def out_of_time(self) -> bool:
@@ -71,8 +88,8 @@ class World:
     def check_time(self) -> None:
         """Asked before each piece of work that is begun. Raises: OutOfTime when the cap on seconds is reached."""
         if self.out_of_time:
-            self.exhausted = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
-            raise OutOfTime(self.exhausted)
+            self.late = f"budget reached: seconds: {self.experiment.budget.seconds:g}"
+            raise OutOfTime(self.late)
 
     @classmethod
     def open(
@@ -98,25 +115,39 @@ class World:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
-            claim(ledger, experiment, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
-            elapsed = _clock(ledger)
-            account = _account(experiment, ledger, teacher, progress or Silent(), elapsed)
+            claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
+            try:
+                told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+                lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+                main = cls(
+                    experiment=parts[MAIN],
+                    ledger=ledger.of(MAIN),
+                    base=base,
+                    student=base,
+                    teacher=teacher,
+                    pool=pool,
+                    heldout=heldout,
+                    warmup=warmup,
+                    progress=told,
+                    account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
+                    cache=cache,
+                    elapsed=elapsed,
+                    recalled=lenders,
+                )
+                if CONTROL in parts:
+                    main.control = main._beside(parts[CONTROL], CONTROL)
+            except BaseException as error:
+                _write_end(ledger, error, "")
+                raise
             opened.pop_all()
-        return cls(
-            experiment=experiment,
-            ledger=ledger,
-            base=base,
-            student=base,
-            teacher=teacher,
-            pool=pool,
-            heldout=heldout,
-            warmup=warmup,
-            progress=progress or Silent(),
-            account=account,
-            cache=cache,
-            elapsed=elapsed,
-            recalled=recalled,
-        )
+        return main
+
+    def _beside(self, experiment: Experiment, arm: str) -> "World":
+        """Another arm of the same run, with an account and a student of its own."""
+        ledger, progress = self.ledger.of(arm), Named(self.progress, arm)
+        account = _account(experiment, ledger, self.teacher, progress, self.elapsed)
+        mine = {"experiment": experiment, "ledger": ledger, "progress": progress, "account": account}
+        return replace(self, **mine, rounds=[])
 
     def __enter__(self) -> "World":
         return self
@@ -125,21 +156,21 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Writes down how the session ended, whatever ended it, and lets go of everything."""
-        state, reason = "finished", self.exhausted or "all rounds done"
-        if kind is not None:
-            interrupted = issubclass(kind, KeyboardInterrupt)
-            state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{kind.__name__}: {error}")
-        # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
-        unwritable = kind is not None and issubclass(kind, RunFolderError)
         try:
-            with suppress(RunFolderError) if unwritable else nullcontext():
-                payload = {"state": state, "reason": reason[:500]}
-                self.ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+            _write_end(self.ledger, error, self._end())
         finally:
             self.teacher.close()
             if self.cache:
                 self.cache.close()
             self.ledger.__exit__(None, None, None)
+
+    def _end(self) -> str:
+        """Why nothing more is bought, in words; of each arm where they differ."""
+        if late := next((arm.late for arm in self.arms if arm.late), None):
+            return late
+        ends = {arm.ledger.arm: arm.exhausted or "all rounds done" for arm in self.arms}
+        same = len(set(ends.values())) == 1
+        return ends[MAIN] if same else "; ".join(f"{arm}: {why}" for arm, why in ends.items())
 
     def purchase(self, number: int) -> Purchase:
         """A counter for the requests of one round."""
@@ -147,12 +178,13 @@ class World:
         return Purchase(self.teacher, self.ledger, self.account, self.cache, number=number, note=note)
 
     def known(self, kind: Kind, key: str, number: int) -> Any | None:
-        """The payload of an event of this run, or of the run that it recalls; None where there is neither."""
+        """The payload of an event of this arm, or of those that it recalls; None where there is none."""
         payload = self.ledger.get(kind, key)
-        if payload is None and self.recalled is not None:
-            payload = self.recalled.get(kind, key)
-            if payload is not None:
-                self.ledger.append(kind, [(key, payload)], round=number)
+        if payload is not None:
+            return payload
+        payload = next((found for one in self.recalled if (found := one.get(kind, key)) is not None), None)
+        if payload is not None:
+            self.ledger.append(kind, [(key, payload)], round=number)
         return payload
 
     @contextmanager
@@ -186,8 +218,11 @@ class World:
         number: int,
         chunk: int,
         stage: str,
+        beside: Callable[[], Iterable[tuple[Kind, str, Any]]] = tuple,
     ) -> Sequence[Any]:
         """The payload of each item's event, made and appended where the ledger has none.
+
+        `beside` gives events of other kinds that were made with the last chunk, and are appended with it.
 
         Neither items nor payloads are held, of each only eight bytes: a pool's worth of them would take gigabytes.
         `key` gives a digest.
@@ -205,7 +240,7 @@ class World:
                     self.check_time()
                     made = dict(zip(part, make([items[i] for i in part]), strict=True))
                     fresh = {named[i]: made[i] for i in missing}
-                    self.ledger.append(kind, fresh.items(), round=number)
+                    self.ledger.append(kind, fresh.items(), round=number, beside=beside())
                 advance(len(part))
         return View(keys, lambda name: self.ledger.get(kind, f"{name:016x}"))
 
@@ -225,6 +260,18 @@ def _clock(ledger: Ledger) -> Callable[[], float]:
     return lambda: before + time.monotonic() - began
 
 
+def _write_end(ledger: Ledger, error: BaseException | None, reason: str) -> None:
+    """Writes down how the session ended: by an error, or without one for this reason."""
+    state = "finished"
+    if error is not None:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        state, reason = ("stopped", "interrupted") if interrupted else ("failed", f"{type(error).__name__}: {error}")
+    # What keeps a student from being saved may keep the ledger from being written to: what is raised already tells.
+    with suppress(RunFolderError) if isinstance(error, RunFolderError) else nullcontext():
+        payload = {"state": state, "reason": reason[:500]}
+        ledger.append(Kind.STATE, [(str(time.time_ns()), payload)], round=-1)
+
+
 def _account(
     experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress, elapsed: Callable[[], float]
 ) -> Account:
@@ -236,10 +283,10 @@ def _account(
         warn=progress.note,
         lengths=reply_lengths(ledger),
     )
-    left = settle_earlier(ledger, account, teacher, -1)
-    if left:
-        how = "will be asked again" if teacher.repeatable else "are counted at their worst case"
-        progress.note(f"{left} requests of an earlier session got no reply: they {how}")
+    held, lost = settle_earlier(ledger, account, teacher, -1)
+    for count, how in ((held, "will be asked again"), (lost, "are counted at their worst case")):
+        if count:
+            progress.note(f"{count} requests of an earlier session got no reply: they {how}")
     return account
 
 
@@ -248,5 +295,10 @@ def _refuse_mismatch(experiment: Experiment, teacher: Teacher) -> None:
     if lacking:
         served = ", ".join(sorted(teacher.serves))
         raise RefusedError(f"reviser: needs a teacher that can {', '.join(lacking)}; {teacher.id} serves {served}")
-    if experiment.budget.money is not None and not teacher.priced:
-        raise RefusedError(f"budget.money: a cap cannot hold for {teacher.id}, which has no price; give teacher.price")
+    refuse_unpriced(experiment, priced=teacher.priced)
+
+
+def refuse_unpriced(experiment: Experiment, *, priced: bool) -> None:
+    """Raises: RefusedError for a cap on money where it is not known what the teacher costs."""
+    if experiment.budget.money is not None and not priced:
+        raise RefusedError("budget.money: a cap cannot hold for a teacher that has no price; give teacher.price")

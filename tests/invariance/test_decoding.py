@@ -8,20 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from families import FAMILIES, HEADS, SIZES, WORDS, opinionated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
-    AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
-    Gemma3Config,
-    Gemma3TextConfig,
-    GPT2Config,
     GPTNeoConfig,
     LlamaConfig,
-    MistralConfig,
     MptConfig,
-    Qwen2Config,
 )
 
 from elad.errors import StudentError
@@ -29,30 +24,9 @@ from elad.packing.tree import packs
 from elad.records import Sampling
 from elad.students import decoding
 from elad.students.decoding import Decoder, Written
+from elad.students.memory import Memory
 from elad.students.sampling import NO_TOKEN, draw
 
-WORDS = 20
-SIZES: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
-GEMMA: dict[str, Any] = (
-    SIZES
-    | HEADS
-    | {
-        "head_dim": 8,
-        "sliding_window": 3,
-        "layer_types": ["sliding_attention", "full_attention"],
-    }
-)
-FAMILIES = {
-    "llama": LlamaConfig(**SIZES, **HEADS),
-    "qwen2": Qwen2Config(**SIZES, **HEADS),
-    "gpt2": GPT2Config(vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=128),
-    "mistral": MistralConfig(**SIZES, **HEADS, sliding_window=4),
-    "gemma3": Gemma3TextConfig(**GEMMA),
-    "gemma3_seeing": Gemma3Config(
-        text_config=GEMMA, vision_config={"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
-    ),
-}
 REFUSED = {
     "gpt_neo": GPTNeoConfig(
         vocab_size=WORDS, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]]
@@ -71,16 +45,6 @@ ROWS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=9), min_size=1,
 @pytest.fixture(params=FAMILIES, scope="module")
 def model(request: pytest.FixtureRequest) -> Any:
     return opinionated(FAMILIES[request.param])
-
-
-def opinionated(config: Any) -> Any:
-    """A model whose logits differ by what comes before."""
-    torch.manual_seed(1)
-    built = AutoModelForCausalLM.from_config(config).eval()
-    for name, weight in built.named_parameters():
-        if "norm" not in name and "ln_" not in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    return built
 
 
 def decoder(model: Any, *, slots: int = 2, most_tokens: int = 4096) -> Decoder:
@@ -147,6 +111,57 @@ def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list
         logits = alone(model, [*row, *new])[-1:]
         new += draw(logits, [luck], sampling)
     return new
+
+
+@QUICK
+@given(rows=ROWS, size=st.integers(1, 20), data=st.data())
+def test_what_goes_on_from_what_was_written_is_not_computed_again(
+    model: Any, rows: list[list[int]], size: int, data: st.DataObject
+) -> None:
+    plain, recalling = decoder(model), decoder(model)
+    sampling = Sampling(temperature=1.0, max_tokens=7)
+    recalling.memory = Memory(data.draw(st.sampled_from([20, 10_000])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PACK", size)
+        written = recalling.generate(rows, range(len(rows)), sampling)
+        whole = [[*row, *one.tokens] for row, one in zip(rows, written, strict=True)]
+        onward = [
+            [*row[: data.draw(st.integers(1, len(row)))], *data.draw(st.lists(st.integers(1, 4), max_size=3))]
+            for row in (data.draw(st.sampled_from(whole)) for _ in range(6))
+        ]
+        targets = [data.draw(st.integers(0, len(row) - 1)) for row in onward]
+        scores = recalling.score(onward, targets)
+        replies = recalling.generate(onward, range(6), sampling)
+    for ours, theirs in zip(scores, plain.score(onward, targets), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    for ours, theirs in zip(replies, plain.generate(onward, range(6), sampling), strict=True):
+        assert ours.tokens == theirs.tokens
+        assert ours.nats == pytest.approx(theirs.nats, abs=1e-3)
+
+
+def test_a_recalled_beginning_is_not_fed_again(model: Any) -> None:
+    one, fed = decoder(model), list[int]()
+    one.memory = Memory(1000)
+    (written,) = one.generate([[1, 2, 3, 4, 5, 6]], [0], Sampling(max_tokens=8))
+    forward = type(model).forward
+
+    def counting(self: Any, input_ids: Any, **more: Any) -> Any:
+        fed.append(input_ids.numel())
+        return forward(self, input_ids=input_ids, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "forward", counting)
+        one.score([[1, 2, 3, 4, 5, 6, *written.tokens[:3], 7, 8]], [1])
+    assert fed == [1]
+
+
+def test_rows_of_no_numbers_are_not_kept(model: Any) -> None:
+    broken = deepcopy(model)
+    torch.nn.init.constant_(broken.get_input_embeddings().weight, torch.nan)
+    one = decoder(broken)
+    one.memory = Memory(1000)
+    one.generate([[1, 2]], [0], Sampling(max_tokens=3))
+    assert one.memory.known([1, 2, 3]).length == 0
 
 
 def test_an_ending_token_is_the_last_one_and_until_is_obeyed(model: Any) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 import tiny_model
 import torch
-from transformers import LlamaForCausalLM
+from families import FAMILIES, opinionated
+from transformers import LlamaForCausalLM, get_cosine_schedule_with_warmup
 
+from elad.packing.sight import Sight
 from elad.protocols import Prompt, Training
 from elad.records import Example, Message
-from elad.students.transformers import Lora, Transformers, TransformersStudent
+from elad.students.transformers import Lora, Transformers
 from elad.training.objectives.sft import Sft
-from elad.training.rows import IGNORED, collate, encode_example
+from elad.training.rows import IGNORED, Row, collate, encode_example
 from elad.training.trainer import step_loss
 
 EIGHT = Training(epochs=2, batch_size=8, micro_batch_size=8, learning_rate=0.01)
@@ -99,7 +101,7 @@ def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path, 
     batch = collate(rows, size)
     loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
     loss.total.backward()
-    found = gradients(student)
+    found = gradients(student.model)
     assert found
     total, count = torch.tensor(0.0, dtype=torch.double), 0
     for row in rows:
@@ -110,15 +112,70 @@ def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path, 
     total.backward()
     assert int(loss.count) == count
     assert loss.total.item() == pytest.approx(total.item(), rel=1e-5)
-    for ours, plain in zip(found, gradients(student), strict=True):
+    for ours, plain in zip(found, gradients(student.model), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-4)
 
 
-def gradients(student: TransformersStudent) -> list[torch.Tensor]:
+def gradients(model: Any) -> list[torch.Tensor]:
     """Those of all weights, which are cleared."""
-    found = [weight.grad for weight in student.model.parameters() if weight.grad is not None]
-    student.model.zero_grad()
+    found = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    model.zero_grad()
     return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("size", [9, 60])
+def test_rows_in_trees_are_learnt_from_as_plain_ones(family: str, kernel: str, size: int) -> None:
+    model = opinionated(FAMILIES[family])
+    model.set_attn_implementation(kernel)
+    rows = [
+        Row(ids=ids, target_start=start, bought=True)
+        for ids, start in (((1, 2, 3, 4, 5, 6, 0), 3), ((1, 2, 3, 7, 8, 0), 3), ((1, 2, 9, 0), 2), ((5, 6, 7, 0), 1))
+    ]
+    loss = step_loss(model, collate(rows, size), Sft(), Sight.of(model.config))
+    loss.total.backward()
+    packed = gradients(model)
+    total = torch.tensor(0.0)
+    for row in rows:
+        logits = model(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1)
+        total = total - sum(logits[at - 1, row.ids[at]] for at in range(row.target_start, len(row)))
+    total.backward()
+    assert loss.total.item() == pytest.approx(total.item(), rel=1e-4)
+    for ours, plain in zip(packed, gradients(model), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_loss_curve_is_that_of_a_plain_loop(folder: Path, tmp_path: Path, checkpointing: bool) -> None:
+    student = Transformers(model=str(folder), dtype="float32", lora=None).open()
+    steps = 8
+    training = Training(
+        epochs=steps, batch_size=8, micro_batch_size=2, learning_rate=0.003, warmup_ratio=0.0,
+        gradient_checkpointing=checkpointing,
+    )  # fmt: skip
+    fit = student.fit(examples(8), Sft(), training, seed=3, folder=tmp_path / "ours")
+    rows = [encode_example(student.tokenizer, one) for one in examples(8)]
+    plain, curve = student.model.train(), list[float]()
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=0.003, weight_decay=0.0)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 0, steps)
+    for _ in range(steps):
+        losses = [plain_loss(plain, row) for row in rows]
+        mean = sum(losses) / sum(len(row) - row.target_start for row in rows)
+        curve.append(mean.item())
+        optimizer.zero_grad()
+        mean.backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    assert curve[-1] < curve[0] - 0.5
+    assert fit.summary["losses"] == pytest.approx(curve, rel=1e-3)
+
+
+def plain_loss(model: Any, row: Row) -> Any:
+    """The sum over a row's target tokens, one row alone and logits at every place."""
+    logits = model(input_ids=torch.tensor([row.ids])).logits[0, row.target_start - 1 : -1]
+    return torch.nn.functional.cross_entropy(logits, torch.tensor(row.ids[row.target_start :]), reduction="sum")
 
 
 def test_the_end_of_text_carries_loss_though_it_is_the_padding_token(folder: Path) -> None:

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from elad.experiment import Data, Experiment
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import MAIN, Kind, Ledger
 from elad.records import Problem
 
 NAMES = ("Ana", "Ben", "Cem", "Dina", "Eli", "Fay")
@@ -45,13 +45,13 @@ def experiment(*overrides: str, **sections: Any) -> Experiment:
     return Experiment.of(raw | sections).but(overrides)
 
 
-def history(folder: Path) -> dict[str, Any]:
-    """What a run did, without times: the payload of every event of work, by kind and key."""
+def history(folder: Path, arm: str | None = MAIN) -> dict[str, Any]:
+    """What a run did, without times: the payload of every event of work, by kind and key; of all arms, also by arm."""
     timeless = (Kind.SESSION, Kind.STATE, Kind.STAGE)
     with Ledger(folder, write=False) as ledger:
         return {
-            f"{event.kind}/{event.key}": without_seconds(event.payload)
-            for event in ledger.events()
+            f"{event.kind}/{event.key}" + f"/{event.arm}" * (arm is None): without_seconds(event.payload)
+            for event in ledger.of(arm).events()
             if event.kind not in timeless
         }
 

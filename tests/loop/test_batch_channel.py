@@ -1,12 +1,15 @@
 """Whole runs that buy by the batch: the cap holds, the books add up, and a killed run finds its batch again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from loop_kit import experiment
 
 from elad import world
+from elad.errors import TeacherError
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import Books, reconcile
@@ -99,15 +102,33 @@ def test_a_killed_run_finds_its_batch_again(tmp_path: Path) -> None:
     assert (found.problems, found.open, found.lost) == ((), (), 0)
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
 @pytest.mark.usefixtures("_killed_at_the_second_poll")
-def test_a_run_may_go_on_over_another_channel(tmp_path: Path) -> None:
-    with ChaosTeacher() as server:
+def test_a_run_may_go_on_over_another_channel(tmp_path: Path, idempotent: bool) -> None:
+    with ChaosTeacher(idempotent=idempotent) as server:
         with pytest.raises(Killed):
             run(planned(server, "batch"), tmp_path)
-        run(planned(server, "live"), tmp_path)
+        for _ in range(9):
+            httpx2.get(f"{server.base_url}/batches/batch_000000", trust_env=False)
+        run(planned(server, "live").but([f"teacher.idempotent={json.dumps(idempotent)}"]), tmp_path)
         found = books(tmp_path)
+        assert {tally.billed for tally in server.books.requests.values()} == {1, 2}
         assert found.spent.money >= server.books.money
     assert (found.problems, found.open, found.lost) == ((), (), 8)
+
+
+@pytest.mark.usefixtures("_killed_at_the_second_poll")
+def test_a_session_that_cannot_begin_is_no_killed_one(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        auto = planned(server, "auto")
+        with pytest.raises(Killed):
+            run(auto, tmp_path)
+    with pytest.raises(TeacherError, match="cannot connect"):
+        run(auto, tmp_path)
+    told = status(tmp_path)
+    assert (told["sessions"], told["state"]) == (2, "failed")
+    assert "cannot connect" in told["reason"]
+    assert len(books(tmp_path).open) == 8
 
 
 def test_out_of_time_a_batch_is_left_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

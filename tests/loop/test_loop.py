@@ -9,7 +9,7 @@ import pytest
 from loop_kit import experiment, history, problems
 
 from elad import world
-from elad.errors import ConfigError, DataError, RefusedError, RunFolderError, TeacherError
+from elad.errors import DataError, RefusedError, RunFolderError, TeacherError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger, is_held
 from elad.loop import run
@@ -239,11 +239,6 @@ def test_gold_answers_that_the_task_cannot_read_are_refused(tmp_path: Path, name
     with pytest.raises(DataError, match="'p0': a choice task needs 2 to 26 choices"):
         run(experiment(task="choice", data=given(0)), tmp_path)
     assert not (tmp_path / "ledger.sqlite").exists()
-
-
-def test_control_shares_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"control\.share"):
-        experiment("control.share=0.2")
 
 
 @pytest.mark.parametrize("fault", ["empty", "truncated", "refused"])

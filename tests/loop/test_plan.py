@@ -15,6 +15,7 @@ from loop_kit import experiment, problems
 from typer.testing import CliRunner
 
 from elad.cli import app
+from elad.errors import RefusedError
 from elad.experiment import Data, Experiment
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
@@ -266,6 +267,17 @@ def test_the_verb_prints_what_scripts_need() -> None:
     told = json.loads(result.stdout)
     assert {"calls", "tokens_out", "money", "seconds", "fits", "buys", "cacheable"} <= set(told)
     assert set(told["money"]) == {"p10", "p50", "p90"}
+
+
+def test_a_cap_on_money_without_a_price_is_refused_as_a_run_is() -> None:
+    unpriced = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "x"}
+    with pytest.raises(RefusedError, match="has no price"):
+        plan(experiment("budget.money=1", teacher=unpriced), drafts=False)
+    assert plan(experiment("budget.calls=10000", teacher=unpriced), drafts=False).fits
+    assert plan(experiment("budget.money=1", teacher={"kind": "fake"}), drafts=False).fits
+    words = ["plan", "elad", "--no-drafts", "--set", "budget.money=1"]
+    teacher = 'teacher={kind: openai, base_url: "http://127.0.0.1:9/v1", model: x}'
+    assert isinstance(CliRunner().invoke(app, [*words, "--set", teacher]).exception, RefusedError)
 
 
 def ran(folder: Path, teacher: str) -> tuple[Any, str]:

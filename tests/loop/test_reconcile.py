@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def test_the_books_of_a_run_add_up(tmp_path: Path, caps: dict[str, Any]) -> None
         (0.5, "known", "its tokens cost"),
         (0.0, "another", "which no session"),
         (0.004, "known", None),
-        (0.5, None, None),
+        (0.5, None, "without a price"),
+        (0.0, None, None),
     ],
 )
 def test_what_was_lost_is_priced_too(tmp_path: Path, money: float, version: str | None, said: str | None) -> None:
@@ -52,11 +54,38 @@ def test_what_was_lost_is_priced_too(tmp_path: Path, money: float, version: str 
     charge = Charge(calls=1, tokens_in=1000, tokens_out=1000, money=money, currency="USD", price_version=told)
     lost = Reply(request="k", text="", outcome=ReplyOutcome.LOST, charge=charge, teacher="t")
     with Ledger(tmp_path, write=True) as ledger:
-        ledger.append(Kind.REQUEST, [("k#0", {})], round=1)
+        ledger.append(Kind.REQUEST, [("k#0", {"reserved": to_json(charge)})], round=1)
         ledger.append(Kind.LOST, [("k#0", to_json(lost))], round=1)
     found = [problem for problem in books(tmp_path).problems if problem.startswith("lost k#0")]
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
+
+
+@pytest.mark.parametrize("field", ["tokens_in", "tokens_out"])
+@pytest.mark.parametrize(
+    ("outcome", "estimated", "named"),
+    [
+        (ReplyOutcome.LOST, True, True),
+        (ReplyOutcome.LOST, False, True),
+        (ReplyOutcome.FAILED, False, True),
+        (ReplyOutcome.OK, True, True),
+        (ReplyOutcome.OK, False, False),
+    ],
+)
+def test_only_what_the_endpoint_itself_reported_may_exceed_its_reservation(
+    tmp_path: Path, outcome: ReplyOutcome, estimated: bool, named: bool, field: str
+) -> None:
+    reserved = Charge(calls=1, tokens_in=10, tokens_out=20)
+    for more in (0, 1):
+        folder = tmp_path / str(more)
+        cost = replace(reserved, estimated=estimated, **{field: getattr(reserved, field) + more})
+        reply = Reply(request="k", text="", outcome=outcome, charge=cost, teacher="t")
+        kind, key = (Kind.LOST, "k#0") if outcome is ReplyOutcome.LOST else (Kind.REPLY, "k")
+        with Ledger(folder, write=True) as ledger:
+            ledger.append(Kind.REQUEST, [("k#0", {"reserved": to_json(reserved)})], round=1)
+            ledger.append(kind, [(key, to_json(reply))], round=1)
+        found = [problem for problem in books(folder).problems if "reserved" in problem]
+        assert len(found) == (more and named)
 
 
 def change(field: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -8,9 +8,11 @@ from random import Random
 import pytest
 from loop_kit import experiment, history
 
+from elad.errors import RunFolderError
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.report.status import status
+from elad.students.fake import FakeStudent
 
 KILLED_AT = """
 import os, signal, sys
@@ -22,12 +24,12 @@ from elad.loop import run
 left, before_commit = int(sys.argv[2]), sys.argv[3] == "before"
 append = Ledger.append
 
-def dying_append(self, kind, items, *, round):
+def dying_append(self, kind, items, *, round, beside=()):
     global left
     left -= kind is not Kind.STAGE
     if left == 0 and before_commit:
         os.kill(os.getpid(), signal.SIGKILL)
-    append(self, kind, items, round=round)
+    append(self, kind, items, round=round, beside=beside)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -124,3 +126,12 @@ def no_request_is_answered_twice(folder: Path) -> bool:
         asked = [event.key.removesuffix("#0") for event in ledger.events(Kind.REQUEST)]
         told = [event.key for event in ledger.events(Kind.REPLY)]
     return len(set(asked)) == len(asked) and sorted(asked) == sorted(told)
+
+
+def test_a_run_does_not_go_on_with_other_weights_or_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(experiment("rounds.count=1"), tmp_path)
+    before = history(tmp_path)
+    monkeypatch.setattr(FakeStudent, "id", property(lambda self: "another"))
+    with pytest.raises(RunFolderError, match=r"student: '.*' -> 'another'"):
+        run(experiment("rounds.count=2"), tmp_path)
+    assert history(tmp_path) == before

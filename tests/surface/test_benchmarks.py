@@ -1,6 +1,7 @@
 """The last line of a benchmark: the keys that others script against."""
 
-import importlib.util
+import importlib
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from elad.records import Problem
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-RUNNERS = {"bare", "real_run"}
-"""Scripts that run experiments, and measure nothing against anything."""
+RUNNERS = {"bare", "polygraph_peer", "real_run", "table"}
+"""Scripts that run experiments or other benchmarks, and measure nothing against anything themselves."""
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
 
 
@@ -21,19 +22,16 @@ def test_a_benchmark_names_all_that_is_promised(path: Path) -> None:
     assert {key for key in PROMISED if f'"{key}":' not in text} == set()
 
 
-def loaded(script: str) -> Any:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(script, FOLDER / f"{script}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(name: str) -> Any:
+    """A benchmark as a module; they import one another by their plain names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        return importlib.import_module(name)
 
 
-def verdict(script: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def verdict(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What a script says of its rows, but for the name."""
-    told = loaded(script).verdict(rows)
+    told = script(name).verdict(rows)
     assert told.keys() | {"name"} == PROMISED
     return told
 
@@ -76,18 +74,53 @@ def test_injection_compares_replies_in_form_with_orders_and_without() -> None:
     ],
 )
 def test_injection_judges_the_form_of_a_first_reply_by_its_text(mode: str, text: str, formed: bool) -> None:
-    assert loaded("injection").in_form(mode, text, "Ana has 2 pens. She buys 2. How many pens has she?") is formed
+    assert script("injection").in_form(mode, text, "Ana has 2 pens. She buys 2. How many pens has she?") is formed
 
 
 def test_injection_puts_each_order_at_the_end_and_in_the_middle() -> None:
-    script = loaded("injection")
+    injection = script("injection")
     problem = Problem(id="p", question="Ana has 2 pens. She buys 2. How many pens has she?")
     places = set[tuple[str, bool]]()
-    for place in range(2 * len(script.ORDERS)):
-        asked = script.with_order(problem, place).question
-        order = next(order for order in script.ORDERS if order in asked)
+    for place in range(2 * len(injection.ORDERS)):
+        asked = injection.with_order(problem, place).question
+        order = next(order for order in injection.ORDERS if order in asked)
         places.add((order, asked.endswith(order)))
-        if place + 1 == len(script.ORDERS):
-            assert len({order for order, _ in places}) == len(script.ORDERS)
+        if place + 1 == len(injection.ORDERS):
+            assert len({order for order, _ in places}) == len(injection.ORDERS)
             assert {at_end for _, at_end in places} == {True, False}
-    assert len(places) == 2 * len(script.ORDERS)
+    assert len(places) == 2 * len(injection.ORDERS)
+
+
+def test_training_is_held_against_the_faster_of_both_and_its_losses() -> None:
+    def side(speed: float, peak: int, loss: float = 1.0) -> dict[str, Any]:
+        return {"tokens_per_second": speed, "peak_mib": peak, "loss": loss}
+
+    found = {"elad": [side(200, 40)] * 2, "trl": [side(100, 100)] * 2, "trl_micro": [side(125, 50)] * 2}
+    told = script("train").verdict(found)
+    assert (told["ratio"], told["memory"], told["memory_micro"], told["met"]) == (1.6, 0.4, 0.8, True)
+    assert not script("train").verdict(found | {"trl": [side(100, 100), side(100, 100, 1.5)]})["met"]
+    assert not script("train").verdict(found | {"trl_micro": [side(190, 50)] * 2})["met"]
+
+
+def test_scores_that_all_differ_alike_are_not_alike() -> None:
+    off = script("resample").standard_errors
+    assert off([0.5, 0.5], [0.25, 0.25]) == inf
+    assert off([0.5, 0.25], [0.5, 0.25]) == 0
+    assert off([0.1, 0.3, 0.2], [0.2, 0.1, 0.3]) == pytest.approx(0.0)
+
+
+def test_memory_and_time_of_a_larger_pool() -> None:
+    def row(questions: int, seconds: float, peak: float) -> dict[str, Any]:
+        return {"questions": questions, "seconds": seconds, "peak_mib": peak}
+
+    told = script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(1124, 12.24, 55.5)])
+    assert (told["ratio"], told["bytes_a_question"], told["met"]) == (1.0, 567, True)
+    assert not script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(300, 5.0, 55.0)])["met"]
+
+
+def test_a_target_is_met_from_its_own_side() -> None:
+    target = script("table").Target
+    assert target("x", "", 2.0).meets(2.0)
+    assert not target("x", "", 2.0).meets(1.9)
+    assert target("x", "", 0.5, most=True).meets(0.5)
+    assert not target("x", "", 0.5, most=True).meets(0.6)

@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "elad"
 PROMISED = {
     "tasks": {"numeric", "choice", "text"},
-    "students": {"transformers", "fake"},
+    "students": {"transformers", "vllm", "fake"},
     "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
     "uncertainty": set(
         "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()

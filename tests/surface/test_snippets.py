@@ -63,6 +63,16 @@ def test_experiments_load(text: str, tmp_path: Path) -> None:
     assert Experiment.load(path).name == text.split("\n")[0].removeprefix("name: ")
 
 
+@pytest.mark.parametrize("text", [text for text in blocks("yaml") if text.startswith("base:")])
+def test_sweeps_load(text: str, tmp_path: Path) -> None:
+    from elad.sweep import read_sweep
+
+    (base,) = (text for text in blocks("yaml") if text.startswith("name: mine"))
+    (tmp_path / "mine.yaml").write_text(base, encoding="utf-8")
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
+    assert len(read_sweep(tmp_path / "sweep.yaml")) > 1
+
+
 @pytest.mark.parametrize("words", commands("elad"), ids=" ".join)
 def test_commands_exist(words: list[str]) -> None:
     assert words[1] in help_of("")

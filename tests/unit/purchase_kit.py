@@ -1,6 +1,8 @@
 """A teacher that answers as it is told, and a purchase from it in a session of its own."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,17 @@ import pytest
 from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
-from elad.ledger.events import Ledger
+from elad.ledger.events import Kind, Ledger
+from elad.ledger.prices import Price
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.outcomes import Purpose, ReplyOutcome
 from elad.purchase import Purchase
-from elad.records import Charge, Message, Problem, Reply, Request, Sampling
+from elad.records import Charge, Message, Problem, Reply, Request, Sampling, to_json
 
 ASKED_IN, MOST_OUT = 10, 50
+PRICE = Price(input=1000.0, output=1000.0)
+"""0.001 a token."""
+ENDLESS = Budget()
 
 
 def request(n: int) -> Request:
@@ -30,6 +36,7 @@ class Scripted:
     id = "scripted"
     serves = frozenset(Purpose)
     priced = True
+    way = "live"
 
     def __init__(
         self,
@@ -38,7 +45,7 @@ class Scripted:
         *,
         window: int = 4,
         repeatable: bool = False,
-        recalls: bool = False,
+        lost: bool | None = None,
         scope: str | None = None,
     ) -> None:
         self.sent: list[int] = []
@@ -47,15 +54,18 @@ class Scripted:
         self.flying: list[int] = []
         """How many were in flight at each reply."""
         self.repeatable = repeatable
-        self.recalls = recalls
+        self._lost = lost
         self.scope = scope
         self._outcome = outcome
         self._length = length
         self._window = window
 
+    def lost(self, request: Request) -> bool | None:
+        return self._lost
+
     def worst_case(self, request: Request) -> Charge:
         most = request.sampling.max_tokens
-        return Charge(calls=1, tokens_in=ASKED_IN, tokens_out=most, money=(ASKED_IN + most) / 1000)
+        return charged(ASKED_IN, most)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         source, flying = iter(requests), list[Request]()
@@ -85,30 +95,56 @@ class Scripted:
         wanted = self._length(n)
         out = min(wanted, request.sampling.max_tokens)
         outcome = ReplyOutcome.TRUNCATED if out < wanted else outcome
-        charge = Charge(calls=1, tokens_in=3, tokens_out=out, money=(3 + out) / 1000, currency="USD")
-        return Reply(request=request.key, text=f"{n}", outcome=outcome, charge=charge, teacher=self.id)
+        return Reply(request=request.key, text=f"{n}", outcome=outcome, charge=charged(3, out), teacher=self.id)
 
 
-def buy(
+def charged(tokens_in: int, tokens_out: int) -> Charge:
+    """What a call costs at `PRICE`."""
+    money = PRICE.money(tokens_in=tokens_in, tokens_out=tokens_out)
+    return Charge(
+        calls=1,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        money=money,
+        currency="USD",
+        price_version=PRICE.version,
+    )
+
+
+@contextmanager
+def session(
     folder: Path,
     teacher: Scripted,
-    count: int,
-    budget: Budget | None = None,
+    budget: Budget = ENDLESS,
     cache: Cache | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> dict[int, Reply]:
-    """What was told of each request, in a session of its own."""
-    told: dict[int, Reply] = {}
+) -> Iterator[tuple[Ledger, Account, Purchase]]:
+    """A session of a run in the folder."""
     with Ledger(folder, write=True) as ledger:
+        told = {"experiment": {"teacher": {"price": to_json(PRICE)}, "budget": to_json(budget)}}
+        ledger.append(Kind.SESSION, [(str(time.time_ns()), told)], round=-1)
         account = Account(
-            budget or Budget(),
+            budget,
             spent=ledger.spent(),
             elapsed=lambda: 0.0,
             warn=lambda _: None,
             lengths=reply_lengths(ledger),
         )
         settle_earlier(ledger, account, teacher, 0)
-        purchase = Purchase(teacher, ledger, account, cache, number=1, note=note)
+        yield ledger, account, Purchase(teacher, ledger, account, cache, number=1, note=note)
+
+
+def buy(
+    folder: Path,
+    teacher: Scripted,
+    count: int,
+    budget: Budget = ENDLESS,
+    cache: Cache | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[int, Reply]:
+    """What was told of each request, in a session of its own."""
+    told: dict[int, Reply] = {}
+    with session(folder, teacher, budget, cache, note) as (ledger, account, purchase):
 
         def tell(request: Request, reply: Reply) -> None:
             assert reply.request == request.key

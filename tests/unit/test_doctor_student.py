@@ -73,6 +73,7 @@ def verdicts(found: dict[str, Finding]) -> dict[str, Verdict]:
 ALL = (
     "student files", "student tokenizer", "end-of-text token", "chat template", "student context", "disk", "memory",
     "threads",
+    "arithmetic",
 )  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def test_a_model_that_is_unknown_and_one_that_is_not_here(tmp_path: Path, monkey
     assert "smollm2-135m" in found["student files"].found
     absent = look(experiment("nobody/nothing-like-it"), tmp_path)
     assert verdicts(absent)["student files"] is UNKNOWN
-    assert set(absent) == {"student files", "threads"}
+    assert set(absent) == {"student files", "threads", "arithmetic"}
 
 
 def test_a_gguf_file_is_converted_first(tmp_path: Path) -> None:
@@ -153,6 +154,26 @@ def test_memory_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for threads, verdict in ((None, UNKNOWN), (10_000, NO), (1, OK)):
         monkeypatch.setattr(inspection, "torch_threads", lambda threads=threads: threads)
         assert verdicts(look(experiment(folder), tmp_path))["threads"] is verdict
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native", "verdict", "found"),
+    [
+        ("auto", True, OK, "bfloat16"),
+        ("auto", False, OK, "float32"),
+        ("bfloat16", False, NO, "in software"),
+        ("bfloat16", True, OK, "bfloat16"),
+        ("float32", True, OK, "float32"),
+    ],
+)
+def test_numbers_that_the_machine_does_not_multiply_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, native: bool, verdict: str, found: str
+) -> None:
+    folder = model(tmp_path / "m")
+    monkeypatch.setattr(inspection, "multiplies_bfloat16", lambda: native)
+    looked = look(experiment(folder, f"student.dtype={dtype}"), tmp_path)
+    assert verdicts(looked)["arithmetic"] is verdict
+    assert found in looked["arithmetic"].found
 
 
 def test_the_size_is_read_from_the_headers(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The ledger: whole groups or nothing, one writer, clear words about damage."""
 
+import errno
 import fcntl
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.errors import RunFolderError
+from elad.ledger import durability
 from elad.ledger.budget import Budget
 from elad.ledger.durability import Syncer
-from elad.ledger.events import FILE, Kind, Ledger, is_held
+from elad.ledger.events import CONTROL, FILE, MAIN, Kind, Ledger, is_held
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, to_json
 
@@ -179,8 +182,56 @@ def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, wr
         asked = ledger.get(Kind.REQUEST, "k#0")
         assert asked == {"request": {"purpose": "solve"}, "reserved": {"calls": 1}}
         assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
-        assert ledger.meta("schema_version") == "2"
+        assert ledger.meta("schema_version") == "3"
     assert ((tmp_path / FILE).read_bytes() == before) is not write
+
+
+VERSION_2 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+    payload TEXT NOT NULL, UNIQUE (kind, key)
+);
+INSERT INTO meta VALUES ('schema_version', '2'), ('name', 'old');
+INSERT INTO events VALUES (3, 1.5, 0, 'draft', 'a', '"x"'), (7, 2.5, 1, 'pick', 'b', '[1]'),
+    (9, 3.5, 1, 'draft', 'b', '"y"');
+"""
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_ledger_of_version_2_has_one_arm(tmp_path: Path, write: bool) -> None:
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.executescript(VERSION_2)
+    db.close()
+    with Ledger(tmp_path, write=write) as ledger:
+        told = [(e.seq, e.at, e.round, e.kind, e.key, e.payload, e.arm) for e in ledger.events()]
+        assert told == [
+            (3, 1.5, 0, Kind.DRAFT, "a", "x", MAIN),
+            (7, 2.5, 1, Kind.PICK, "b", [1], MAIN),
+            (9, 3.5, 1, Kind.DRAFT, "b", "y", MAIN),
+        ]
+        assert (ledger.meta("schema_version"), ledger.meta("name")) == ("3", "old")
+        if write:
+            ledger.of(CONTROL).append(Kind.PICK, [("b", [2])], round=1)
+            assert [event.seq for event in ledger.of(CONTROL).events()] == [10]
+
+
+def test_an_arm_finds_its_own_and_every_request_and_reply(tmp_path: Path) -> None:
+    with Ledger(tmp_path, write=True) as ledger:
+        main, control = ledger.of(MAIN), ledger.of(CONTROL)
+        main.append(Kind.DRAFT, [("a", "m"), ("b", "m")], round=1)
+        control.append(Kind.DRAFT, [("a", "c")], round=2)
+        main.append(Kind.REPLY, [("r", reply("r", 5))], round=1)
+        control.append(Kind.REPLY, [("s", reply("s", 7))], round=1)
+        assert (main.get(Kind.DRAFT, "a"), control.get(Kind.DRAFT, "a"), ledger.get(Kind.DRAFT, "a")) == ("m", "c", "m")
+        assert (main.has(Kind.DRAFT, "b"), control.has(Kind.DRAFT, "b")) == (True, False)
+        assert all(one.has(Kind.REPLY, key) for one in (main, control, ledger) for key in ("r", "s"))
+        assert [event.key for event in control.events()] == ["a", "s"]
+        assert [event.key for event in ledger.events(Kind.DRAFT)] == ["a", "b", "a"]
+        spent = [one.spent().tokens_in for one in (main, control, ledger)]
+        assert spent == [5, 7, 12]
+        with pytest.raises(RunFolderError, match="UNIQUE"):
+            control.append(Kind.DRAFT, [("a", "again")], round=2)
 
 
 def test_who_looks_whether_a_folder_is_held_keeps_no_writer_out(
@@ -300,6 +351,46 @@ def test_a_log_that_cannot_be_opened_to_be_synced_is_told(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("x")
     syncer = Syncer(tmp_path / "file" / "wal")  # its parent is a file: not a directory
     syncer.changed()
-    syncer.close()
+    with pytest.raises(NotADirectoryError):
+        syncer.close()
     with pytest.raises(NotADirectoryError):
         syncer.changed()
+
+
+def test_what_is_changed_while_a_sync_is_at_work_is_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "wal"
+    log.write_bytes(b"")
+    began, go_on = threading.Event(), threading.Event()
+    synced: list[bytes] = []
+
+    def fsync(_: int) -> None:
+        synced.append(log.read_bytes())
+        began.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(durability.os, "fsync", fsync)
+    syncer = Syncer(log)
+    syncer.changed()
+    assert began.wait(30)
+    log.write_bytes(b"more")
+    syncer.changed()
+    syncer._closing.set()  # as by `close`, which waits
+    go_on.set()
+    syncer.close()
+    assert synced[-1] == b"more"
+
+
+def test_a_ledger_that_cannot_be_synced_at_the_end_says_so_and_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    ledger = Ledger(tmp_path, write=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(durability.os, "fsync", fsync)
+        ledger.append(Kind.DRAFT, [("a", 1)], round=0)
+        with pytest.raises(RunFolderError, match="Input/output error"):
+            ledger.__exit__(None, None, None)
+    with Ledger(tmp_path, write=True) as ledger:
+        assert ledger.get(Kind.DRAFT, "a") == 1

@@ -11,6 +11,7 @@ from elad.ledger.account import Account, Wait
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
 from elad.outcomes import ReplyOutcome
+from elad.purchase import GIVE_UP_AFTER
 from elad.records import Charge
 
 
@@ -18,7 +19,7 @@ from elad.records import Charge
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=60),
     cap=st.floats(0, 2),
     window=st.integers(1, 9),
-    losses=st.sets(st.integers(0, 59)),
+    losses=st.sets(st.integers(0, 59), max_size=GIVE_UP_AFTER - 1),
 )
 def test_the_cap_holds_whatever_comes_back(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], cap: float, window: int, losses: set[int]
@@ -102,6 +103,16 @@ def test_an_account_waits_for_what_is_in_flight_before_it_refuses() -> None:
     assert account.admit("b", worst) is None
     account.settle("b", Charge(calls=1, money=0.05))
     assert account.admit("c", worst) == "money: 0.1"
+
+
+def test_what_was_held_and_is_settled_holds_up_nobody() -> None:
+    account = Account(Budget(money=0.1), spent=Charge(), elapsed=lambda: 0.0, warn=lambda _: None)
+    worst = Charge(calls=1, money=0.06)
+    account.hold("a", worst)
+    assert account.admit("b", worst) == "money: 0.1"
+    account.settle("a", Charge(calls=1, money=0.01))
+    assert account.admit("b", worst) is None
+    assert account.admit("c", worst) is Wait.WAIT
 
 
 def test_the_user_is_warned_once_at_each_mark() -> None:

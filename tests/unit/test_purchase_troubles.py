@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from purchase_kit import MOST_OUT, Scripted, buy, spent
+from purchase_kit import MOST_OUT, Scripted, buy, request, session, spent
 
-from elad.errors import TeacherError
+from elad.errors import RunFolderError, TeacherError
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
 from elad.ledger.events import Kind, Ledger
@@ -51,6 +51,16 @@ def test_where_the_second_try_fails_too_the_first_is_counted(tmp_path: Path) -> 
         ReplyOutcome.OK,
     )
     assert spent(tmp_path).money == pytest.approx(2 * 0.060 + 0.010)
+
+
+@pytest.mark.parametrize("second", [ReplyOutcome.FAILED, ReplyOutcome.REJECTED])
+def test_a_loss_counts_where_the_free_second_try_brings_nothing(tmp_path: Path, second: ReplyOutcome) -> None:
+    outcomes = [ReplyOutcome.LOST, second]
+    told = buy(tmp_path, Scripted(lambda n, tried: outcomes[tried], repeatable=True), 1)
+    assert told[0].outcome is second
+    assert spent(tmp_path).money == pytest.approx(0.060)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
 
 
 def test_a_free_second_try_is_the_same_request(tmp_path: Path) -> None:
@@ -110,17 +120,60 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
         assert spent(tmp_path).money == pytest.approx(0.120)
 
 
-@pytest.mark.parametrize("recalls", [True, False])
-def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(tmp_path: Path, recalls: bool) -> None:
+@pytest.mark.parametrize("outcome", [ReplyOutcome.FAILED, ReplyOutcome.REJECTED])
+@pytest.mark.parametrize("lost", [False, None])
+def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
+    tmp_path: Path, lost: bool | None, outcome: ReplyOutcome
+) -> None:
     class Killed(Scripted):
         def _reply(self, request: Request) -> Reply:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(repeatable=True, recalls=recalls), 1)
-    told = buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.FAILED, repeatable=True, recalls=recalls), 1)
-    assert told[0].outcome is ReplyOutcome.FAILED
-    assert spent(tmp_path).money == pytest.approx(0.0 if recalls else 0.060)
+        buy(tmp_path, Killed(repeatable=True), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
+    assert told[0].outcome is outcome
+    assert spent(tmp_path).money == pytest.approx(0.060 if lost is None else 0.0)
+
+
+@pytest.mark.parametrize(("outcome", "money"), [(ReplyOutcome.OK, 0.070), (ReplyOutcome.FAILED, 0.060)])
+def test_a_request_of_a_killed_session_whose_reply_is_gone_is_counted_and_asked_once_more(
+    tmp_path: Path, outcome: ReplyOutcome, money: float
+) -> None:
+    class Killed(Scripted):
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(repeatable=True), 1)
+    teacher = Scripted(lambda n, tried: outcome, repeatable=True, lost=True)
+    assert buy(tmp_path, teacher, 1, Budget(money=0.119))[0].outcome is ReplyOutcome.BUDGET
+    assert spent(tmp_path).money == pytest.approx(0.060)
+    told = buy(tmp_path, teacher, 2)
+    assert [told[n].outcome for n in range(2)] == [outcome] * 2
+    assert spent(tmp_path).money == pytest.approx(money + 0.010 * (outcome is ReplyOutcome.OK))
+    with Ledger(tmp_path, write=False) as ledger:
+        assert (reconcile(ledger).problems, reconcile(ledger).lost) == ((), 1)
+
+
+@pytest.mark.parametrize(("outcome", "money"), [(ReplyOutcome.OK, 0.070), (ReplyOutcome.FAILED, 0.060)])
+@pytest.mark.parametrize("lost", [False, None])
+def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent(
+    tmp_path: Path, lost: bool | None, outcome: ReplyOutcome, money: float
+) -> None:
+    class Killed(Scripted):
+        way = "another"
+
+        def _reply(self, request: Request) -> Reply:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        buy(tmp_path, Killed(repeatable=True), 1)
+    told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
+    assert told[0].outcome is outcome
+    assert spent(tmp_path).money == pytest.approx(money)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
 
 
 def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Path) -> None:
@@ -170,11 +223,60 @@ def test_requests_that_are_turned_down_one_by_one_end_nothing(tmp_path: Path) ->
     assert again.sent == []
 
 
-def test_an_endpoint_that_turns_everything_down_ends_the_session(tmp_path: Path) -> None:
+def test_a_rejection_is_final_once_another_request_was_answered(tmp_path: Path) -> None:
+    def outcome(n: int, tried: int) -> ReplyOutcome:
+        return ReplyOutcome.OK if n == 2 else ReplyOutcome.REJECTED
+
     with pytest.raises(TeacherError, match="turned down"):
-        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), 2 * MOST_REJECTED)
+        buy(tmp_path, Scripted(outcome, window=1), 3 + MOST_REJECTED)
     with Ledger(tmp_path, write=False) as ledger:
-        assert sum(1 for _ in ledger.events(Kind.REPLY)) < 2 * MOST_REJECTED
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) == 3
+
+
+def test_an_endpoint_that_turns_everything_down_ends_the_session_and_is_asked_again(tmp_path: Path) -> None:
+    count = 2 * MOST_REJECTED
+    with pytest.raises(TeacherError, match="turned down"):
+        buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.REJECTED), count)
+    with Ledger(tmp_path, write=False) as ledger:
+        assert sum(1 for _ in ledger.events(Kind.REPLY)) == 0
+        assert reconcile(ledger).problems == ()
+    told = buy(tmp_path, Scripted(), count)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("room", range(4))
+def test_a_disk_that_is_full_while_replies_are_in_flight_loses_none_that_was_written(
+    tmp_path: Path, room: int, repeatable: bool
+) -> None:
+    class Filling(Scripted):
+        """The disk has room for some pages more once the fifth reply is under way."""
+
+        ledger: Ledger
+
+        def _reply(self, request: Request) -> Reply:
+            if len(self.sent) == 4:
+                db = self.ledger._db
+                pages = db.execute("PRAGMA page_count").fetchone()[0]
+                db.execute(f"PRAGMA max_page_count = {pages + room}")
+            return super()._reply(request)
+
+    teacher = Filling(repeatable=repeatable)
+    with session(tmp_path, teacher) as (ledger, _, purchase):
+        teacher.ledger = ledger
+        with pytest.raises(RunFolderError, match="full"):
+            purchase.pay(iter([request(n) for n in range(60)]), lambda *_: None)
+    with Ledger(tmp_path, write=False) as ledger:
+        written = [event.key for event in ledger.events(Kind.REPLY)]
+        assert reconcile(ledger).problems == ()
+        in_flight = len(reconcile(ledger).open)
+    assert len(teacher.sent) - 1 <= len(written) <= len(teacher.sent)
+    assert 0 < in_flight <= 5
+    again = Scripted(repeatable=repeatable)
+    told = buy(tmp_path, again, 60)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+    assert len(again.sent) == 60 - len(written)
+    assert spent(tmp_path).money == pytest.approx(60 * 0.010 + (0 if repeatable else in_flight * 0.060))
 
 
 def test_what_was_not_sent_when_the_user_stopped_is_sent_later(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tiny_model
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student, Training
 from elad.records import Example, Message, Sampling
-from elad.students import embedding
+from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
 from elad.training.objectives.sft import Sft
@@ -39,6 +39,17 @@ def example(i: int) -> Example:
 
 def tiny(folder: Path) -> TransformersStudent:
     return Transformers(model=str(folder), dtype="float32", batch_size=3).open()
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_numbers_are_those_that_the_machine_multiplies_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, native: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(inspection, "multiplies_bfloat16", lambda: native)
+    student, named = Transformers(model=str(folder)).open(), str(dtype).removeprefix("torch.")
+    assert student.model.dtype is dtype
+    assert student.id == Transformers(model=str(folder), dtype=cast("Any", named)).open().id
+    assert student.id.endswith(named)
 
 
 def opinionated(tmp_path: Path, **settings: Any) -> TransformersStudent:
@@ -221,10 +232,10 @@ def test_nucleus_sampling_never_leaves_the_nucleus() -> None:
     assert {draw(logits, luck, Sampling(temperature=1.0, top_p=0.6))[0] for _ in range(300)} == {0, 1}
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_from_logits_that_are_no_numbers_nothing_is_drawn(temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.0, 1.0), (1.0, 1.0), (1.0, 0.9)])
+def test_from_logits_that_are_no_numbers_nothing_is_drawn(temperature: float, top_p: float) -> None:
     logits = torch.tensor([[1.0, 2.0], [1.0, torch.nan]])
-    found = draw(logits, [Random(0), Random(0)], Sampling(temperature=temperature))
+    found = draw(logits, [Random(0), Random(0)], Sampling(temperature=temperature, top_p=top_p))
     assert found[0] in (0, 1)
     assert found[1] == NO_TOKEN
 

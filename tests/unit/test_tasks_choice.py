@@ -90,6 +90,8 @@ def test_what_is_no_option_is_told() -> None:
         TASK.wrong_answer(replace(POND, choices=("water", "Water")))
     with pytest.raises(DataError, match="needs 2 to 26 choices"):
         TASK.messages(replace(POND, choices=None))
+    with pytest.raises(DataError, match="2 to 26"):
+        TASK.messages(replace(POND, choices=("water",)))
     assert not TASK.same("lake", "lake", POND)
     assert not TASK.same(None, None, POND)
     assert TASK.same("Water", "water", POND)

@@ -85,6 +85,16 @@ def test_a_bill_above_the_reservation_is_noted(
     assert reply.charge.tokens_in + reply.charge.tokens_out == (total or tokens_in + tokens_out)
 
 
+@pytest.mark.parametrize(("tokens_in", "tokens_out"), [(0, 0), (37, 0), (0, 5)])
+def test_a_usage_of_zeros_is_not_believed(serve: Callable[..., ChatServer], tokens_in: int, tokens_out: int) -> None:
+    asked = request("y" * 21, sampling=Sampling(max_tokens=5))
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+    (reply,) = ask(serve(completion("4", usage=usage)), asked, price=PRICE)
+    assert (reply.charge.tokens_in, reply.charge.tokens_out, reply.charge.estimated) == (37, 5, True)
+    assert reply.charge.money == pytest.approx((37 * 1.0 + 5 * 2.0) / 1e6)
+    assert "told no usage that can be" in reply.reason
+
+
 def test_a_truncated_reply_keeps_its_text_and_is_paid_for(serve: Callable[..., ChatServer]) -> None:
     (reply,) = ask(serve(completion("The ans", "length")), price=PRICE)
     assert (reply.outcome, reply.text, reply.charge.tokens_out) == (ReplyOutcome.TRUNCATED, "The ans", 10)

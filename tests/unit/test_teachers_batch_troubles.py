@@ -15,15 +15,16 @@ from elad.errors import TeacherError
 from elad.ledger.account import Account
 from elad.ledger.budget import Budget
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.reconcile import reconcile
 from elad.ledger.trail import settle_earlier
 from elad.outcomes import ReplyOutcome
 from elad.purchase import Purchase
 from elad.records import Charge, Reply, Request, to_json
 from elad.teachers import batch_api
-from elad.testing import BatchPlan, ChaosTeacher
+from elad.testing import BatchPlan, ChaosServer, ChaosTeacher
 
 POLL = "GET /v1/batches/batch_000000"
-OUTPUT = "GET /v1/files/file-000001/content"
+INPUT, OUTPUT = "GET /v1/files/file-000000/content", "GET /v1/files/file-000001/content"
 STEPS = [LIST, UPLOAD, CREATE, POLL, OUTPUT]
 HTML = b"<html><body>502 Bad Gateway</body></html>"
 
@@ -110,7 +111,7 @@ def test_what_is_under_way_counts_against_the_cap_of_the_next_session(tmp_path: 
         with opened(server) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
             worst = sum(teacher.worst_case(request(n)).money for n in range(4))
             account = Account(Budget(money=worst), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
-            assert settle_earlier(ledger, account, teacher, 0) == 4
+            assert settle_earlier(ledger, account, teacher, 0) == (4, 0)
             told: list[tuple[Request, Reply]] = []
             purchase = Purchase(teacher, ledger, account, number=1)
             purchase.pay(iter([request(9)]), lambda *one: told.append(one))
@@ -123,11 +124,11 @@ def test_what_is_under_way_counts_against_the_cap_of_the_next_session(tmp_path: 
 def test_what_an_earlier_session_sent_live_is_not_looked_for_in_batches(tmp_path: Path) -> None:
     live, reserved = Charge(calls=1, money=0.5), Charge(calls=1, money=0.25)
     with ChaosTeacher() as server, opened(server) as (teacher, _), Ledger(tmp_path, write=True) as ledger:
-        for name, charge, repeatable in (("a#0", live, False), ("b#0", reserved, True)):
-            event = {"request": to_json(request(0)), "reserved": to_json(charge), "repeatable": repeatable}
+        for name, charge, way in (("a#0", live, f"live at {server.base_url}"), ("b#0", reserved, teacher.way)):
+            event = {"request": to_json(request(0)), "reserved": to_json(charge), "way": way}
             ledger.append(Kind.REQUEST, [(name, event)], round=1)
         account = Account(Budget(money=1.0), spent=ledger.spent(), elapsed=lambda: 0.0, warn=lambda _: None)
-        assert settle_earlier(ledger, account, teacher, 0) == 2
+        assert settle_earlier(ledger, account, teacher, 0) == (1, 1)
         assert (account.spent.money, ledger.has(Kind.LOST, "a#0"), ledger.has(Kind.LOST, "b#0")) == (0.5, True, False)
 
 
@@ -255,20 +256,21 @@ def without_body(line: bytes) -> bytes:
     return json.dumps(json.loads(line) | {"response": {"status_code": 200, "body": {"choices": "x" * 9}}}).encode()
 
 
-@pytest.mark.parametrize(
-    ("change", "bad"),
-    [
-        (lambda lines: [*lines[:-1], lines[-1][:50]], 1),
-        (lambda lines: [*lines, b"\xff\xfe\x00", b"{}", b"7", b"[" * 100_000], 0),
-        (lambda lines: [*lines, renamed(lines[0], "nobody")], 0),
-        (lambda lines: [renamed(lines[0], "nobody"), *lines[1:]], 1),
-        (lambda lines: [*lines, *lines], 0),
-        (lambda lines: [renamed(lines[0], json.loads(lines[1])["custom_id"]), *lines[1:]], 1),
-        (lambda lines: [lines[0].replace(b'"content":"', b'"content":"\xff'), *lines[1:]], 1),
-        (lambda lines: lines[2:], 2),
-        (lambda lines: [without_body(lines[0]), *lines[1:]], 1),
-    ],
-)
+DAMAGES: list[tuple[Callable[[list[bytes]], list[bytes]], int]] = [
+    (lambda lines: [*lines[:-1], lines[-1][:50]], 1),
+    (lambda lines: [*lines, b"\xff\xfe\x00", b"{}", b"7", b"[" * 100_000], 0),
+    (lambda lines: [*lines, renamed(lines[0], "nobody")], 0),
+    (lambda lines: [renamed(lines[0], "nobody"), *lines[1:]], 1),
+    (lambda lines: [*lines, *lines], 0),
+    (lambda lines: [renamed(lines[0], json.loads(lines[1])["custom_id"]), *lines[1:]], 1),
+    (lambda lines: [lines[0].replace(b'"content":"', b'"content":"\xff'), *lines[1:]], 1),
+    (lambda lines: lines[2:], 2),
+    (lambda lines: [without_body(lines[0]), *lines[1:]], 1),
+]
+"""What may become of the results of six, and of how many the reply is gone then."""
+
+
+@pytest.mark.parametrize(("change", "bad"), DAMAGES)
 def test_of_damaged_results_the_good_ones_are_used_and_the_others_charged(
     tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], bad: int
 ) -> None:
@@ -335,17 +337,101 @@ def test_results_that_cannot_be_read_concern_those_who_asked_for_them(tmp_path: 
         assert billed(server, 3) == [1] * 3
 
 
-def test_results_that_are_gone_are_asked_for_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("change", "bad"), DAMAGES)
+def test_what_a_killed_session_paid_for_and_is_damaged_is_counted_and_asked_anew(
+    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], bad: int
+) -> None:
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path, teacher, 6)
+        with opened(server, after=lines_changed(change)) as (teacher, wire):
+            told = buy(tmp_path, teacher, 6)
+        assert (wire.steps.count(CREATE), sum(billed(server, 6))) == (bool(bad), 6 + bad)
+        check(tmp_path, server, lost=bad)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+def check(folder: Path, server: ChaosServer, lost: int) -> None:
+    """All that was billed is counted, and the books add up."""
+    assert spent(folder) >= server.books.money * (1 - 1e-9)
+    with Ledger(folder, write=False) as ledger:
+        found = reconcile(ledger)
+    assert (found.open, found.lost) == ((), lost)
+    assert [problem for problem in found.problems if "no session of this run knew" not in problem] == []
+
+
+def gone(*names: str) -> Callable[..., httpx2.Response | None]:
     def after(_: int, step: str, content: bytes) -> httpx2.Response | None:
-        return httpx2.Response(404, json={"error": {"message": "gone"}}) if step == OUTPUT else None
+        return httpx2.Response(404, json={"error": {"message": "gone"}}) if step in names else None
+
+    return after
+
+
+def test_results_that_are_gone_are_counted_and_asked_for_anew(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path / "a", teacher, 12)
+        with opened(server, after=gone(OUTPUT)) as (teacher, _):
+            told = buy(tmp_path / "a", teacher, 12)
+        assert billed(server, 12) == [2] * 12
+        check(tmp_path / "a", server, lost=12)
+        assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+        with opened(server) as (teacher, wire):
+            buy(tmp_path / "b", teacher, 12)
+        assert OUTPUT not in wire.steps
+
+
+def test_what_another_run_has_lost_is_not_charged_to_this_one(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path / "a", teacher, 3)
+        before = server.books.money
+        with opened(server, after=gone(OUTPUT)) as (teacher, _):
+            told = buy(tmp_path / "b", teacher, 3)
+        assert spent(tmp_path / "b") == pytest.approx(server.books.money - before)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+@pytest.mark.parametrize("left", [gone(OUTPUT, INPUT), gone(INPUT)])
+def test_a_batch_of_which_little_is_left_stops_nobody(
+    tmp_path: Path, left: Callable[..., httpx2.Response | None]
+) -> None:
+    with ChaosTeacher() as server:
+        with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path, teacher, 3)
+        with opened(server, after=left) as (teacher, _):
+            told = buy(tmp_path, teacher, 3)
+    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+
+
+def test_results_that_cannot_be_read_yet_are_no_loss_where_the_input_is_gone(tmp_path: Path) -> None:
+    def after(at: int, step: str, content: bytes) -> httpx2.Response | None:
+        return httpx2.Response(200, content=HTML) if step == OUTPUT else gone(INPUT)(at, step, content)
 
     with ChaosTeacher() as server:
         with opened(server, before=raising_at_step(OUTPUT)) as (teacher, _), pytest.raises(Killed):
             buy(tmp_path, teacher, 3)
-        with opened(server, after=after) as (teacher, _):
+        with opened(server, after=after) as (teacher, _), pytest.raises(TeacherError, match="cannot be read"):
+            buy(tmp_path, teacher, 3)
+        with opened(server) as (teacher, _):
+            buy(tmp_path, teacher, 3)
+        assert billed(server, 3) == [1] * 3
+        check(tmp_path, server, lost=0)
+
+
+def test_what_is_damaged_in_a_batch_that_ends_now_is_counted_where_it_is_asked_for_later(tmp_path: Path) -> None:
+    def spoilt(lines: list[bytes]) -> list[bytes]:
+        return [without_body(line) for line in lines]
+
+    with ChaosTeacher(batches=[BatchPlan(in_progress=3)]) as server:
+        with opened(server, before=raising_at_step(POLL)) as (teacher, _), pytest.raises(Killed):
+            buy(tmp_path, teacher, 6)
+        with opened(server, after=lines_changed(spoilt)) as (teacher, _):
             told = buy(tmp_path, teacher, 3)
-        assert billed(server, 3) == [2] * 3
-    assert {reply.outcome for reply in told.values()} == {ReplyOutcome.OK}
+            told |= buy(tmp_path, teacher, 6)
+        assert [told[n].outcome for n in range(6)] == [ReplyOutcome.FAILED] * 3 + [ReplyOutcome.OK] * 3
+        assert billed(server, 6) == [1] * 3 + [2] * 3
+        check(tmp_path, server, lost=3)
 
 
 def test_a_list_of_many_pages_is_read_as_far_as_it_is_bounded() -> None:

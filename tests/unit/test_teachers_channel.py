@@ -1,7 +1,7 @@
 """Which way is taken to an endpoint."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Literal, cast
 
 import httpx2
@@ -100,6 +100,20 @@ def test_the_setting_opens_the_way(channel: Literal["live", "batch", "auto"], ki
     assert (teacher.id, teacher.scope) == ("openai:m", "openai:m at http://127.0.0.1:1/v1")
     assert (teacher.serves, teacher.priced) == (frozenset(Purpose), False)
     teacher.close()
+
+
+def test_a_way_is_known_by_its_channel_and_address_and_by_nothing_secret() -> None:
+    def ways(**settings: Any) -> str:
+        with closing(OpenAI(**{"base_url": "http://127.0.0.1:1/v1", "model": "m", **settings}).open()) as teacher:
+            return teacher.way
+
+    free = Price(input=0.0, output=0.0)
+    variants: list[dict[str, Any]] = [{}, {"channel": "batch"}, {"idempotent": True}, {"price": free}]
+    assert len({ways(**settings) for settings in [*variants, {"base_url": "http://127.0.0.2:1/v1"}]}) == 5
+    assert ways() == ways(price=PRICE, concurrency=3) == ways(channel="auto") == "live at http://127.0.0.1:1/v1"
+    for base_url in ("http://user:canary@h/v1", "http://h/v1?key=canary"):
+        with closing(Endpoint("openai:m", link(base_url), "canary")) as endpoint:
+            assert endpoint.way == "batch at http://h/v1"
 
 
 def test_no_other_way_is_known() -> None:

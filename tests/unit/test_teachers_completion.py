@@ -73,7 +73,7 @@ JSON = st.recursive(
 def test_no_usage_field_loses_the_reply(usage: Any) -> None:
     found = read(body("4", usage=usage))
     assert found.text == "4"
-    assert found.usage is None or found.usage.tokens_in >= 0
+    assert found.usage is None or min(found.usage.tokens_in, found.usage.tokens_out) > 0
 
 
 def test_cached_tokens_are_part_of_those_that_went_in() -> None:
@@ -83,7 +83,26 @@ def test_cached_tokens_are_part_of_those_that_went_in() -> None:
     assert read(body(usage=usage)).usage == Usage(tokens_in=10, tokens_cached=0, tokens_out=2)
 
 
-@given(tokens_in=st.integers(0, 999), told=st.integers(0, 999), total=st.none() | st.integers(0, 2999))
+@pytest.mark.parametrize(
+    ("usage", "said", "believed"),
+    [
+        ((0, 0, 0), {}, False),
+        ((0, 5, 5), {}, False),
+        ((9, 0, 9), {}, False),
+        ((9, 0, None), {"content": None, "refusal": "I will not."}, False),
+        ((9, 0, 10), {}, True),
+        ((9, 0, 9), {"content": ""}, True),
+        ((9, 0, 9), {"content": None}, True),
+    ],
+)
+def test_a_usage_that_cannot_be_is_none(
+    usage: tuple[int, int, int | None], said: dict[str, str | None], believed: bool
+) -> None:
+    told = dict(zip(("prompt_tokens", "completion_tokens", "total_tokens"), usage, strict=True))
+    assert (read(body(usage=told, **said)).usage is not None) is believed
+
+
+@given(tokens_in=st.integers(1, 999), told=st.integers(1, 999), total=st.none() | st.integers(0, 2999))
 def test_all_that_was_billed_beside_the_prompt_came_out(tokens_in: int, told: int, total: int | None) -> None:
     usage = {"prompt_tokens": tokens_in, "completion_tokens": told, "total_tokens": total}
     found = read(body(usage=usage)).usage

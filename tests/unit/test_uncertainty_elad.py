@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elad.errors import ConfigError
 from elad.protocols import Fit, Generation, Prompt, Uncertainty
 from elad.records import (
     Chain,
@@ -261,10 +262,45 @@ def test_a_soft_conclusion_changes_only_what_it_contradicts(kind: Any) -> None:
     assert contrary == pytest.approx((0.0 if kind == "prefix" else by_hand, by_hand))
 
 
-@pytest.mark.parametrize("bad", [nan, float("inf")])
-def test_what_is_no_log_probability_is_refused(bad: float) -> None:
+def test_what_is_no_log_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="log-probabilities"):
-        one(INTRA, Scripted(weighs=lambda prompt, option: bad), notes(1, "(B) sea"), PLACES)
+        one(INTRA, Scripted(weighs=lambda prompt, option: float("inf")), notes(1, "(B) sea"), PLACES)
+
+
+def test_one_option_of_no_number_says_nothing_of_the_others() -> None:
+    def weighs(prompt: Prompt, option: str) -> float:
+        return nan if option.endswith("C") and not said(prompt) else log("CBA".index(option[-1]) + 1)
+
+    scores = one(INTRA, Scripted(weighs=weighs), notes(1, "(A) sky"), PLACES)
+    assert scores.detail["conclusions"] == [None, "sky", "sky"]
+    assert scores.parts["intra"] == (1.0, 0.0)
+
+
+def test_an_option_that_alone_does_not_fit_says_nothing_of_the_others() -> None:
+    class Tight(Scripted):
+        def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+            return [(log(0.2),) if len(option) < 9 else () for _, option in pairs]
+
+    places = ("sky", "a long way off")
+    problem, chain = draft(notes(1, "(A) sky"), choices=places)
+    (scores,) = INTRA([(problem, chain)], Tight(), Choice(weigh="texts"), 7)
+    assert scores.detail["conclusions"] == [None, None, "sky"]
+
+
+def test_lengths_are_evened_out_only_where_options_have_them() -> None:
+    measure = Elad(per_token=True)
+    measure.suits(Choice(weigh="texts"))
+    for task in (OPTIONS, TASK):
+        with pytest.raises(ConfigError, match=r"uncertainty\.per_token"):
+            measure.suits(task)
+        Elad().suits(task)
+
+
+def test_nothing_is_drawn_for_a_chain_that_nothing_can_agree_with() -> None:
+    student = Scripted(says=lambda prompt: "The answer is 5.")
+    scores = one(INTER, student, notes(2, None))
+    assert (scores.parts["inter"], scores.confidence) == ((1.0, 1.0), 0.0)
+    assert student.asked == []
 
 
 def test_a_prompt_that_does_not_fit_cannot_be_read() -> None:

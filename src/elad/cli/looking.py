@@ -12,7 +12,7 @@ from elad.errors import InputError
 @app.command()
 def status(folder: Run, as_json: AsJson = False) -> None:
     """Where a run is, what it measured and what it spent."""
-    from elad.report.status import calibration_table, forecast_line, outcome_table, round_table
+    from elad.report.status import calibration_table, control_tables, forecast_line, outcome_table, round_table
     from elad.report.status import status as read_status
 
     told = read_status(folder)
@@ -20,6 +20,8 @@ def status(folder: Run, as_json: AsJson = False) -> None:
         print_json(told)
         return
     out.print(round_table(told))
+    for part in control_tables(told):
+        out.print(part, highlight=False, markup=False)
     if calibrated := calibration_table(told):
         out.print(calibrated)
     out.print(outcome_table(told))

@@ -80,13 +80,13 @@ def _run(experiment: "Experiment", folder: Path, *, as_json: bool) -> None:
     from elad.loop import run as run_loop
     from elad.report.console import ConsoleProgress
 
-    _plan_first(experiment, folder)
+    plan_first(experiment, folder)
     with resumable():
         run_loop(experiment, folder, ConsoleProgress(err))
     _show(folder, as_json=as_json)
 
 
-def _plan_first(experiment: "Experiment", folder: Path) -> None:
+def plan_first(experiment: "Experiment", folder: Path) -> None:
     """Says what a teacher that takes money or time will take, and keeps it beside the ledger, for `elad status`."""
     from elad.plan.plan import keep, plan
 
@@ -102,7 +102,7 @@ def _plan_first(experiment: "Experiment", folder: Path) -> None:
 
 
 def _show(folder: Path, *, as_json: bool, **more: Any) -> None:
-    from elad.report.status import round_table
+    from elad.report.status import control_tables, round_table
     from elad.report.status import status as read_status
 
     told = read_status(folder) | {"folder": str(folder)} | more
@@ -110,4 +110,6 @@ def _show(folder: Path, *, as_json: bool, **more: Any) -> None:
         print_json(told)
         return
     out.print(round_table(told))
+    for part in control_tables(told):
+        out.print(part, highlight=False, markup=False)
     out.print(f"run folder: {folder}", highlight=False)

@@ -31,12 +31,17 @@ def look(experiment: Experiment, runs: Path) -> list[Finding]:
     try:
         path = on_disk(name)
     except StudentError as error:
-        return [no("student files", str(error), "correct student.model", fatal=True), _threads()]
+        return [no("student files", str(error), "correct student.model", fatal=True), *_machine(experiment)]
     if path is None:
         found = f"{name} is not on this machine: the first run fetches it"
         remedy = "run `elad models` to see where from; look again when it is there"
-        return [unknown("student files", found, remedy, fatal=True), _threads()]
-    return [ok("student files", str(path), fatal=True), *_tokenizer(path), *_sizes(experiment, path, runs), _threads()]
+        return [unknown("student files", found, remedy, fatal=True), *_machine(experiment)]
+    return [
+        ok("student files", str(path), fatal=True),
+        *_tokenizer(path),
+        *_sizes(experiment, path, runs),
+        *_machine(experiment),
+    ]
 
 
 def _tokenizer(path: Path) -> list[Finding]:
@@ -113,6 +118,10 @@ def available_memory() -> int | None:
         return None
 
 
+def _machine(experiment: Experiment) -> list[Finding]:
+    return [_threads(), _arithmetic(experiment)]
+
+
 def _threads() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = inspection.torch_threads()
@@ -122,6 +131,18 @@ def _threads() -> Finding:
     if threads > cores:
         return no("threads", found, f"set OMP_NUM_THREADS={cores}: threads beyond the cores wait by spinning")
     return ok("threads", found)
+
+
+def _arithmetic(experiment: Experiment) -> Finding:
+    name, dtype = "arithmetic", experiment.resolved()["student"].get("dtype")
+    try:
+        native = inspection.multiplies_bfloat16()
+    except ImportError:
+        return unknown(name, "torch is not installed", "pip install 'elad[train]'")
+    if dtype == "bfloat16" and not native:
+        found = "bfloat16, which this machine multiplies in software: up to seventy times slower than float32"
+        return no(name, found, "set student.dtype to auto or float32")
+    return ok(name, "bfloat16" if native and dtype != "float32" else "float32")
 
 
 def _gib(size: float) -> str:

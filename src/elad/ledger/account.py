@@ -78,6 +78,7 @@ class Account:
     def settle(self, key: str, charge: Charge) -> None:
         """The request is answered, or lost: its reservation becomes what it cost."""
         self._release(key)
+        self._asleep.discard(key)
         self.spent = self.spent + charge
         if not charge.estimated and charge.tokens_out:
             self._lengths.append(charge.tokens_out)

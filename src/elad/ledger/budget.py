@@ -1,9 +1,12 @@
 """What may still be spent: caps for the whole campaign, cumulative over resumes."""
 
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import dataclass, replace
+from math import floor, isfinite
 
 from elad.records import Charge
+
+_ROUNDING = 1e-9
+"""0.29 of 100 is 28.999999999999996 to a machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,30 @@ class Budget:
         }
         return {name: (amount, cap) for name, (amount, cap) in used.items() if cap is not None}
 
+    def split(self, share: float) -> tuple["Budget", "Budget"]:
+        """The caps of a main arm and of a control that has `share` of each; together they are these.
+
+        What is counted is rounded down for the control, and the main arm has the rest. The cap on seconds is the run's:
+        it stands in both parts, and both look at the same clock.
+        """
+        counted = ("questions", "calls", "tokens", "tokens_in", "tokens_out")
+        parts: dict[str, float] = {
+            name: share_of(cap, share) for name in counted if (cap := getattr(self, name)) is not None
+        }
+        if self.money is not None:
+            parts["money"] = self.money * share
+        rest = {name: getattr(self, name) - its for name, its in parts.items()}
+        return replace(self, **rest), replace(self, **parts)
+
     def questions_left(self, bought: int, wanted: int) -> int:
         """How many of the wanted questions the cap on questions still allows."""
         return wanted if self.questions is None else max(0, min(wanted, self.questions - bought))
+
+
+def share_of(count: int, share: float) -> int:
+    """A share of a count, rounded down.
+
+    >>> share_of(40, 0.2), share_of(9, 0.2), share_of(100, 0.29)
+    (8, 1, 29)
+    """
+    return floor(count * share + _ROUNDING)

@@ -26,10 +26,12 @@ class Syncer:
         self._changed.set()
 
     def close(self) -> None:
-        """Syncs what is left and ends the thread."""
+        """Syncs what is left and ends the thread. Raises: OSError when any change could not be synced."""
         self._closing.set()
         self._changed.set()
         self._thread.join()
+        if self._trouble:
+            raise self._trouble
 
     def _work(self) -> None:
         while not self._closing.is_set():
@@ -37,6 +39,7 @@ class Syncer:
             self._closing.wait(SECONDS)
             self._changed.clear()
             self._sync()
+        self._sync()  # what was changed while the last one was at work
 
     def _sync(self) -> None:
         try:

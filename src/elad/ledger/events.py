@@ -12,19 +12,23 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from elad.errors import RunFolderError
 from elad.ledger.durability import Syncer
-from elad.ledger.migrations import SCHEMA_VERSION, migrate
+from elad.ledger.migrations import EVENTS, SCHEMA_VERSION, migrate
 from elad.records import Charge, Reply, Request, digest, from_json
 
 FILE = "ledger.sqlite"
 PLAN_FILE = "plan.json"
 """Beside it: what was forecast before anything was spent."""
+MAIN, CONTROL = "main", "control"
+"""The arms that a run may have."""
 
 _LOOKS, _LOOK_SECONDS = 10, 0.02
 """So often, and so far apart, a writer tries again: longer than anyone looks whether the folder is held."""
@@ -60,6 +64,10 @@ class Kind(StrEnum):
     """A session ended: finished, stopped or failed, with the reason."""
 
 
+_ASKED = frozenset({Kind.REQUEST, Kind.REPLY, Kind.LOST})
+"""What one arm has asked, every arm finds by its key: the teacher is paid once. The arm of the event has paid."""
+
+
 def reply_key(teacher: str, request: Request) -> str:
     """The key of the reply of a teacher, by its id, to a request."""
     return digest([teacher, request.key])
@@ -74,21 +82,15 @@ class Event(NamedTuple):
     kind: Kind
     key: str
     payload: Any
+    arm: str = MAIN
 
 
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    round INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    key TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    UNIQUE (kind, key)
-);
+{EVENTS};
 INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
 """
+_INSERT = "INSERT INTO events (at, round, arm, kind, key, payload) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -102,6 +104,8 @@ class Ledger:
         or when it is damaged, emptied or of a later version.
         """
         self.folder = folder
+        self.arm: str | None = None
+        """Whose events are seen here; None sees all, and appends for the main arm."""
         path = folder / FILE
         if not write and not path.is_file():
             raise RunFolderError(f"{folder}: not a run folder (it has no {FILE})")
@@ -153,22 +157,46 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._syncer:
-            self._syncer.close()
-        self._db.close()
-        self._unlock()
+        try:
+            if self._syncer:
+                self._syncer.close()
+        except OSError as failure:
+            raise RunFolderError(f"{self.folder / FILE}: may not outlive a failure of power: {failure}") from failure
+        finally:
+            self._db.close()
+            self._unlock()
 
-    def append(self, kind: Kind, items: Iterable[tuple[str, Any]], *, round: int) -> None:
-        """Appends (key, payload) events of one kind in one transaction.
+    def of(self, arm: str | None) -> "Ledger":
+        """The same ledger as one arm sees it, or as nobody in particular does; it is open as long as this one is.
 
-        Raises: RunFolderError when they cannot be written (disk full, a key that is there already);
-        then none of them is.
+        What an arm appends is its own, and it finds what is its own; but requests and replies are found by their key
+        whoever asked.
+        """
+        seen = copy(self)
+        seen.arm = arm
+        return seen
+
+    def append(
+        self,
+        kind: Kind,
+        items: Iterable[tuple[str, Any]],
+        *,
+        round: int,
+        beside: Iterable[tuple[Kind, str, Any]] = (),
+    ) -> None:
+        """Appends (key, payload) events of one kind, and those of other kinds that go with them, in one transaction.
+
+        Raises: RunFolderError when they cannot be written (disk full, a key that is there already); then none of
+        them is. Also when what was appended earlier could not be synced; then these are there all the same, until
+        the system fails.
         """
         now = time.time()
-        rows = ((now, round, kind, key, json.dumps(value, ensure_ascii=False)) for key, value in items)
+        arm = self.arm or MAIN
+        events = chain(((kind, key, value) for key, value in items), beside)
+        rows = ((now, round, arm, kind, key, json.dumps(value, ensure_ascii=False)) for kind, key, value in events)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT INTO events (at, round, kind, key, payload) VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.executemany(_INSERT, rows)
             self._db.execute("COMMIT")
             if self._syncer:
                 self._syncer.changed()
@@ -181,20 +209,27 @@ class Ledger:
 
     def get(self, kind: Kind, key: str) -> Any | None:
         """The payload of an event, or None when there is no such event."""
-        row = self._db.execute("SELECT payload FROM events WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        row = self._row("payload", kind, key)
         return json.loads(row[0]) if row else None
 
     def has(self, kind: Kind, key: str) -> bool:
         """Whether there is such an event."""
-        query = "SELECT 1 FROM events WHERE kind = ? AND key = ?"
-        return self._db.execute(query, (kind, key)).fetchone() is not None
+        return self._row("1", kind, key) is not None
+
+    def _row(self, column: str, kind: Kind, key: str) -> tuple[Any] | None:
+        """A column of an event; of two arms' events of the same key, the first."""
+        scoped = self.arm is not None and kind not in _ASKED
+        where, arguments = (" AND arm = ?", (kind, key, self.arm)) if scoped else ("", (kind, key))
+        query = f"SELECT {column} FROM events WHERE kind = ? AND key = ?{where} ORDER BY seq LIMIT 1"
+        return self._db.execute(query, arguments).fetchone()
 
     def events(self, kind: Kind | None = None) -> Iterator[Event]:
         """Events in the order of their appending, of one kind or of all."""
-        where, arguments = ("WHERE kind = ?", (kind,)) if kind else ("", ())
-        query = f"SELECT seq, at, round, kind, key, payload FROM events {where} ORDER BY seq"
-        for seq, at, number, name, key, payload in self._db.execute(query, arguments):
-            yield Event(seq, at, number, Kind(name), key, json.loads(payload))
+        wanted = {column: value for column, value in (("kind", kind), ("arm", self.arm)) if value is not None}
+        where = f"WHERE {' AND '.join(f'{column} = ?' for column in wanted)}" if wanted else ""
+        query = f"SELECT seq, at, round, kind, key, payload, arm FROM events {where} ORDER BY seq"
+        for seq, at, number, name, key, payload, arm in self._db.execute(query, tuple(wanted.values())):
+            yield Event(seq, at, number, Kind(name), key, json.loads(payload), arm)
 
     def meta(self, name: str) -> str | None:
         """A named fact about the run, or None."""
@@ -206,14 +241,14 @@ class Ledger:
         self._db.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
 
     def spent(self) -> Charge:
-        """The sum of the charges of all replies, and of what was lost."""
+        """The sum of the charges of all replies, and of what was lost; of an arm, what it has paid for."""
         charges = (
             from_json(Reply, event.payload).charge for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind)
         )
         return sum(charges, Charge())
 
     def elapsed_seconds(self) -> float:
-        """Working time so far: between the events of each session, one after the other.
+        """Working time so far, of all arms: between the events of each session, one after the other.
 
         A clock that was set back in between takes nothing away.
         """

@@ -5,7 +5,18 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+EVENTS = """CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    round INTEGER NOT NULL,
+    arm TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    UNIQUE (kind, key, arm)
+)"""
+"""The table of this version."""
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
@@ -34,4 +45,12 @@ def _from_1(db: sqlite3.Connection) -> None:
         db.execute("UPDATE events SET payload = ? WHERE seq = ?", (json.dumps(told), seq))
 
 
-_STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}
+def _from_2(db: sqlite3.Connection) -> None:
+    """Events name their arm, and two arms may have an event of the same key."""
+    db.execute("ALTER TABLE events RENAME TO events_2")
+    db.execute(EVENTS)
+    db.execute("INSERT INTO events SELECT seq, at, round, 'main', kind, key, payload FROM events_2 ORDER BY seq")
+    db.execute("DROP TABLE events_2")
+
+
+_STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}

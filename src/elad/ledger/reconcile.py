@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.budget import Budget
+from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
 from elad.ledger.prices import Price
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, Revision, from_json
 
 _CENT = 1e-9
 """Of the currency's unit: money is a sum of floats."""
+_UNANSWERED = frozenset({ReplyOutcome.LOST, ReplyOutcome.FAILED, ReplyOutcome.REJECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +38,13 @@ def reconcile(ledger: Ledger) -> Books:
 
     Problems are: a reply that nobody asked for, a request with two ends, a revision that rests on a reply
     that is not there or that counts other tokens or money than its replies, a charge that its price
-    does not give, and a spending above the caps of all sessions.
+    does not give, money without a price, more tokens than were reserved where no endpoint has reported
+    them, and a spending above the caps of all sessions, by all arms together or by one above its part.
     """
     replies = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.REPLY)}
     lost = {event.key: from_json(Reply, event.payload) for event in ledger.events(Kind.LOST)}
-    asked = [event.key for event in ledger.events(Kind.REQUEST)]
+    reserved = {event.key: from_json(Charge, event.payload["reserved"]) for event in ledger.events(Kind.REQUEST)}
+    asked = list(reserved)
     revisions = [from_json(Revision, event.payload) for event in ledger.events(Kind.REVISION)]
     by_request = {reply.request: reply for reply in replies.values()}
     used = {name for revision in revisions for name in revision.requests}
@@ -57,8 +61,9 @@ def reconcile(ledger: Ledger) -> Books:
         problems=(
             *_trails(asked, replies, lost),
             *_sums(revisions, by_request),
+            *_overruns(reserved, replies, lost),
             *_prices(ledger, {"reply": replies, "lost": lost}),
-            *_caps(ledger, spent),
+            *_caps(ledger),
         ),
     )
 
@@ -91,12 +96,29 @@ def _sums(revisions: list[Revision], replies: Mapping[str, Reply]) -> Iterator[s
             yield f"revision of {revision.problem_id}: counts {told.money}, its replies cost {owed.money}"
 
 
+def _overruns(reserved: Mapping[str, Charge], replies: Mapping[str, Reply], lost: Mapping[str, Reply]) -> Iterator[str]:
+    """What an endpoint reports is booked as it is; what was counted here, or told of no reply, was reserved before.
+
+    Money follows from the tokens, at a price that may have changed since.
+    """
+    for name, worst in reserved.items():
+        reply = lost.get(name) or replies.get(name.partition("#")[0])
+        if reply is None or not worst.tokens_in:  # a ledger of version 1 had no reservations
+            continue
+        charge = reply.charge
+        reported = not charge.estimated and reply.outcome not in _UNANSWERED
+        if not reported and (charge.tokens_in > worst.tokens_in or charge.tokens_out > worst.tokens_out):
+            yield f"request {name}: counts {_amount(charge)}, reserved were {_amount(worst)}"
+
+
 def _prices(ledger: Ledger, ended: Mapping[str, Mapping[str, Reply]]) -> Iterator[str]:
     known = {price.version_of(batch=batch): (price, batch) for price in price_tables(ledger) for batch in (False, True)}
     for kind, replies in ended.items():
         for key, reply in replies.items():
             charge = reply.charge
             if charge.price_version is None:
+                if charge.money:
+                    yield f"{kind} {key}: charged {charge.money} without a price"
                 continue
             if charge.price_version not in known:
                 yield f"{kind} {key}: priced by {charge.price_version}, which no session of this run knew"
@@ -116,8 +138,18 @@ def price_tables(ledger: Ledger) -> list[Price]:
     return [from_json(Price, table) for table in tables if table]
 
 
-def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:
-    budgets: list[dict[str, Any]] = [event.payload["experiment"]["budget"] for event in ledger.events(Kind.SESSION)]
+def _caps(ledger: Ledger) -> Iterator[str]:
+    """Spending above what any session allowed: by all arms together, and by each above its own part."""
+    sessions: list[dict[str, Any]] = [event.payload["experiment"] for event in ledger.events(Kind.SESSION)]
+    yield from _above("budget", [one["budget"] for one in sessions], ledger.spent())
+    shares = [one.get("control", {}).get("share", 0.0) for one in sessions]
+    if any(shares):
+        parts = [Budget(**one["budget"]).split(share) for one, share in zip(sessions, shares, strict=True)]
+        for place, arm in enumerate((MAIN, CONTROL)):
+            yield from _above(f"{arm}: budget", [asdict(both[place]) for both in parts], ledger.of(arm).spent())
+
+
+def _above(name: str, budgets: list[dict[str, Any]], spent: Charge) -> Iterator[str]:
     amounts = {
         "money": spent.money,
         "calls": spent.calls,
@@ -125,11 +157,11 @@ def _caps(ledger: Ledger, spent: Charge) -> Iterator[str]:
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
     }
-    for name, amount in amounts.items():
-        caps = [budget.get(name) for budget in budgets]
-        largest = max((cap for cap in caps if cap is not None), default=None)
+    for cap, amount in amounts.items():
+        caps = [budget.get(cap) for budget in budgets]
+        largest = max((most for most in caps if most is not None), default=None)
         if largest is not None and None not in caps and amount > largest + _CENT:
-            yield f"budget.{name}: {amount} spent, no session was allowed more than {largest}"
+            yield f"{name}.{cap}: {amount} spent, no session was allowed more than {largest}"
 
 
 def _amount(charge: Charge) -> str:

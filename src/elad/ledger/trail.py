@@ -51,9 +51,9 @@ class Trail:
             return None
         return from_json(Request, event["request"]), from_json(Charge, event["reserved"])
 
-    def begin(self, key: str, sent: Request, reserved: Charge, *, repeatable: bool) -> None:
-        """Writes down a try that is about to be sent."""
-        event = {"request": to_json(sent), "reserved": to_json(reserved), "repeatable": repeatable}
+    def begin(self, key: str, sent: Request, reserved: Charge, *, way: str) -> None:
+        """Writes down a try that is about to be sent by a teacher's `way`."""
+        event = {"request": to_json(sent), "reserved": to_json(reserved), "way": way}
         self._ledger.append(Kind.REQUEST, [(f"{key}#{len(self.tries(key))}", event)], round=self._number)
 
     def close(self, key: str, reply: Reply) -> None:
@@ -95,23 +95,23 @@ def reply_lengths(ledger: Ledger) -> Iterator[int]:
             yield charge.tokens_out
 
 
-def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: int) -> int:
-    """Counts the requests that an earlier session sent and got no word of; gives how many there are.
+def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: int) -> tuple[int, int]:
+    """Counts the requests that an earlier session sent and got no word of; gives how many are held, and how many lost.
 
-    Where asking again costs nothing more, then as now, they stay reserved until they are asked again;
-    elsewhere they are lost.
+    Where asking again costs nothing more, and goes the way that they went, they stay reserved until they are asked
+    again; elsewhere they are lost. Raises: TeacherError where the way is yet to be found out, and cannot be.
     """
-    left = 0
+    held = lost = 0
     for event in ledger.events(Kind.REQUEST):
         key = event.key.partition("#")[0]
         if ledger.has(Kind.REPLY, key) or ledger.has(Kind.LOST, event.key):
             continue
-        left += 1
         reserved = from_json(Charge, event.payload["reserved"])
-        if teacher.repeatable and event.payload.get("repeatable"):
+        if teacher.repeatable and event.payload.get("way") == teacher.way:
             account.hold(key, reserved)
+            held += 1
             continue
-        lost = Reply(
+        reply = Reply(
             request=from_json(Request, event.payload["request"]).key,
             text="",
             outcome=ReplyOutcome.LOST,
@@ -119,6 +119,7 @@ def settle_earlier(ledger: Ledger, account: Account, teacher: Teacher, number: i
             teacher=teacher.id,
             reason="sent by a session that ended before the reply",
         )
-        ledger.append(Kind.LOST, [(event.key, to_json(lost))], round=number)
-        account.spent = account.spent + lost.charge
-    return left
+        ledger.append(Kind.LOST, [(event.key, to_json(reply))], round=number)
+        account.spent = account.spent + reply.charge
+        lost += 1
+    return held, lost

@@ -29,12 +29,21 @@ def laid_out(packs: Sequence[Pack]) -> dict[str, Tensor]:
     return {"input_ids": padded(tokens), "position_ids": padded(depths), "seen": seen_BTT}
 
 
-def called(trees: Mapping[str, Tensor], sight: Sight, dtype: torch.dtype) -> dict[str, Any]:
-    """What a model is called with, so that each node sees what it may see."""
-    depth_BT = trees["position_ids"]
-    apart_B1TT = (depth_BT[:, :, None] - depth_BT[:, None])[:, None]
+def called(
+    trees: Mapping[str, Tensor],
+    sight: Sight,
+    dtype: torch.dtype,
+    cached: tuple[Sequence[int], Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """What a model is called with, so that each node sees what it may see.
+
+    `cached`: the nodes of one tree that are fed, and the order of all in the cache once they are in it too.
+    """
+    tokens, depth, seen = (trees[name] for name in ("input_ids", "position_ids", "seen"))
+    fed, order = cached or (slice(None), slice(None))
+    apart_B1TT = (depth[:, fed, None].int() - depth[:, None, order].int())[:, None]
     return {
-        "input_ids": trees["input_ids"],
-        "position_ids": depth_BT,
-        "attention_mask": sight.mask(trees["seen"][:, None], apart_B1TT, dtype),
+        "input_ids": tokens[:, fed],
+        "position_ids": depth[:, fed],
+        "attention_mask": sight.mask(seen[:, None, fed][..., order], apart_B1TT, dtype),
     }

@@ -45,23 +45,27 @@ class Pack:
         return 0
 
 
-def packs(rows: Sequence[Sequence[int]], size: int) -> Iterator[Pack]:
-    """All rows that are not empty, in trees of at most `size` nodes, or of twice their first row's.
+def packs(rows: Sequence[Sequence[int]], size: int, known: Sequence[int] = ()) -> Iterator[Pack]:
+    """All rows that are not empty, in trees of at most `size` nodes, or more where their first row is longer.
 
     Rows come in the order of their tokens, so that those that begin alike lie side by side; equal ones are always in
-    one tree. However long a row is, as much again as it has may come after what others share with it.
+    one tree. After a long row there is room for as much again, up to four times `size`: attention over a tree takes the
+    square of its nodes. Where so many of a row's first tokens are `known` and need no computing, they do not count, but
+    for a bound of eight times as many.
 
     >>> [(pack.paths, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
     [({0: [0, 1, 2], 2: [0, 1, 3], 1: [4]}, [1, 2, 3, 5, 4])]
     """
-    pack, most = Pack(), size
+    pack, most, computed = Pack(), size, 0
     for place in sorted((i for i, row in enumerate(rows) if row), key=lambda i: tuple(rows[i])):
-        new = pack.new(rows[place])
-        if pack.tokens and new and len(pack.tokens) + new > most:
+        new, whole = pack.new(rows[place]), len(rows[place])
+        unknown = whole - (known[place] if known else 0)
+        if pack.tokens and new and (computed + min(new, unknown) > most or len(pack.tokens) + new > 8 * most):
             yield pack
             pack = Pack()
         if not pack.tokens:
-            most = max(size, 2 * len(rows[place]))
+            most, computed, new = max(size, whole + min(whole, 4 * size)), 0, whole
+        computed += min(new, unknown)
         pack.add(place, rows[place])
     if pack.tokens:
         yield pack

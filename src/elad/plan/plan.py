@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from elad.protocols import Student
 from elad.questions import read_data
 from elad.records import Charge, to_json
 from elad.teachers.counting import TokenCounter
-from elad.world import open_student
+from elad.world import open_student, refuse_unpriced
 
 SAMPLE = 24
 """Questions of the pool that are rehearsed."""
@@ -30,7 +30,8 @@ class Plan:
     """A forecast, and what it rests on."""
 
     wanted: Forecast
-    """All questions that the rounds and the pool allow, without those that are bought."""
+    """All questions that the rounds and the pool allow to each arm, without those that are bought. What two arms ask
+    alike is paid once, and counted for both."""
     bought: int
     """Questions that the run folder holds already."""
     buys: int
@@ -68,29 +69,33 @@ def plan(
     """What the experiment will cost. Nothing is asked of the teacher.
 
     With `drafts` the student writes the rehearsed chains, where it can be loaded. What a run in `folder` has spent and
-    bought is taken off, and learnt from. Raises: the errors of reading data and configuration.
+    bought is taken off, and learnt from. Raises: the errors of reading data and configuration; RefusedError for a cap
+    on money and no price, as a run does.
     """
+    refuse_unpriced(experiment, priced=getattr(experiment.teacher, "priced", True))
     pool = read_data(experiment)[0]
     sample = Random(experiment.seed).sample(pool, min(SAMPLE, len(pool)))
     counter, counted = _counter(experiment)
     rehearsal = rehearse(experiment, sample, _student(experiment) if drafts else None, counter)
     resumed = folder if folder and (folder / FILE).exists() else None
-    begun = _begun(resumed) if resumed else _Begun()
     learnt = seen([*earlier, resumed] if resumed else earlier, experiment)
     evidence = Evidence(good=rehearsal.good, clumsy=rehearsal.clumsy, seen=learnt, counted=counted)
     terms = _terms(experiment)
-    whole = min(len(pool), experiment.rounds.count * experiment.rounds.questions)
-    wanted = max(0, whole - begun.bought)
-    half = begun.picked - begun.bought
-    count = min(wanted, half + experiment.budget.questions_left(begun.picked, max(0, whole - begun.picked)))
 
     def cost(questions: int) -> Forecast:
         return forecast(evidence, questions, terms, experiment.seed)
 
-    buys = _most(count, lambda questions: _fits(experiment.budget, begun, cost(questions)))
+    wanted, bought, buys, waiting = 0, 0, 0, 0.0
+    for arm, its in experiment.arms().items():
+        begun = _begun(resumed, arm) if resumed else _Begun()
+        begun = replace(begun, seconds=begun.seconds + waiting)
+        wants, most = _wants(its, begun, len(pool))
+        bears = _bears(its.budget, begun, most, cost)
+        wanted, bought, buys = wanted + wants, bought + begun.bought, buys + bears
+        waiting += cost(bears).seconds.p90
     return Plan(
         wanted=cost(wanted),
-        bought=begun.bought,
+        bought=bought,
         buys=buys,
         fits=buys == wanted,
         priced=terms.price is not None,
@@ -138,8 +143,16 @@ def _counter(experiment: Experiment) -> tuple[TokenCounter | None, Counted]:
         return None, Counted.BYTES
 
 
-def _begun(folder: Path) -> _Begun:
-    with Ledger(folder, write=False) as ledger:
+def _wants(experiment: Experiment, begun: _Begun, pool: int) -> tuple[int, int]:
+    """How many questions an arm has still to buy by its rounds and the pool, and by the cap on questions too."""
+    whole = min(pool, experiment.rounds.count * experiment.rounds.questions)
+    wanted, half = max(0, whole - begun.bought), begun.picked - begun.bought
+    return wanted, min(wanted, half + experiment.budget.questions_left(begun.picked, max(0, whole - begun.picked)))
+
+
+def _begun(folder: Path, arm: str) -> _Begun:
+    with Ledger(folder, write=False) as whole:
+        ledger = whole.of(arm)
         return _Begun(
             spent=ledger.spent(),
             seconds=ledger.elapsed_seconds(),
@@ -153,6 +166,15 @@ def _student(experiment: Experiment) -> Student | None:
         return open_student(experiment)
     except (StudentError, ImportError):
         return None
+
+
+def _bears(budget: Budget, begun: _Begun, limit: int, cost: Callable[[int], Forecast]) -> int:
+    """How many questions, up to `limit`, the caps bear: the largest number that fits, by halving."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _fits(budget, begun, cost(middle)) else (low, middle - 1)
+    return low
 
 
 def _fits(budget: Budget, begun: _Begun, cost: Forecast) -> bool:
@@ -170,12 +192,3 @@ def _fits(budget: Budget, begun: _Begun, cost: Forecast) -> bool:
         (budget.seconds, begun.seconds + cost.seconds.p90),
     )
     return all(cap is None or amount <= cap for cap, amount in pairs)
-
-
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` that fits, by halving."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low

@@ -22,13 +22,11 @@ def compare(folders: Sequence[Path], to_accuracy: float | None = None) -> tuple[
     The reference is the arm that selects at random where just one does, else the first. Each other arm is compared
     with it on the seeds that both have; the figures at the top are those of the first one. They are taken at the
     accuracy that the reference has where its spending ends, or at `to_accuracy`. The verdict goes by the teacher's
-    output tokens, or by the questions where no tokens were counted.
+    output tokens, or by the questions where no tokens were counted. A run with a control is a run of each arm.
     Raises: InputError for an accuracy outside 0..1, RunFolderError for runs that cannot be compared.
     """
     if to_accuracy is not None and not 0 < to_accuracy <= 1:
         raise InputError(f"--to-accuracy: must lie above 0 and at most at 1, not {to_accuracy:g}")
-    if len(folders) < ENOUGH_SEEDS:
-        raise InputError("compare needs the folders of at least two runs")
     arms = read_arms(folders)
     reference = _reference(arms)
     others = [arm for arm in arms if arm is not reference]
@@ -82,12 +80,22 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
         "by": by,
         "verdict": _verdict(savings[by], len(seeds), same=same),
         "same": same,
+        "ends": _ends(by, {"arm": ours, "reference": theirs}),
     }
     for cost in COSTS:
         name = "saving_tokens" if cost == "tokens_out" else f"saving_{cost}"
         told[name] = _told(savings[cost], same=same) if cost in savings else None
     told["auc_difference"], told["permutation"] = _along(ours, theirs, by)
     return told
+
+
+def _ends(cost: str, arms: dict[str, list[Curve]]) -> dict[str, dict[str, float]]:
+    """How much each of two arms had spent after its first round and after its last one, as means over the seeds."""
+    costs = {name: [curve.costs[cost] for curve in curves] for name, curves in arms.items()}
+    return {
+        name: {"first": fmean(one[1] for one in its), "last": fmean(one[-1] for one in its)}
+        for name, its in costs.items()
+    }
 
 
 def _verdict(found: Saving, seeds: int, *, same: bool) -> str:

@@ -34,7 +34,7 @@ class ConsoleProgress:
     def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
         """Shows one stage of `total` items until it is left."""
         bar = Progress(
-            TextColumn("round {task.fields[number]}  {task.description:<9}"),
+            TextColumn("round {task.fields[number]}  {task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
@@ -48,7 +48,7 @@ class ConsoleProgress:
             yield lambda count: bar.advance(task, count)
             seconds = bar.tasks[0].elapsed or 0.0
         if seconds >= 1:
-            self.console.print(f"round {round}  {name:<9} {total:>6}  {seconds:7.1f} s", highlight=False)
+            self.console.print(f"round {round}  {name:<12} {total:>6}  {seconds:7.1f} s", highlight=False)
 
     def note(self, text: str) -> None:
         """A line above the bar."""

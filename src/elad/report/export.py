@@ -9,7 +9,7 @@ from typing import Any
 
 from elad.errors import InputError, RunFolderError, nearest
 from elad.kinds import build
-from elad.ledger.events import Event, Kind, Ledger
+from elad.ledger.events import MAIN, Event, Kind, Ledger
 from elad.outcomes import RevisionOutcome, Verdict
 from elad.protocols import Task
 from elad.records import Problem, Revision, from_json, to_json
@@ -91,8 +91,8 @@ def _rows(folder: Path, shape: Shape) -> Iterator[dict[str, Any]]:
         problems = {problem["id"]: from_json(Problem, problem) for problem in picks}
         place = {problem["id"]: i for i, problem in enumerate(picks)}
         # the teacher's replies came in any order; the rows do not depend on it
-        events = sorted(ledger.events(Kind.REVISION), key=lambda event: place[event.payload["problem_id"]])
-        for event in events:
+        unique = {event.key: event for event in reversed(list(ledger.events(Kind.REVISION)))}  # two arms may share one
+        for event in sorted(unique.values(), key=lambda event: (place[event.payload["problem_id"]], event.seq)):
             revision = from_json(Revision, event.payload)
             row = shape(revision, problems[revision.problem_id], task)
             if row is not None:
@@ -109,4 +109,4 @@ def _provenance(event: Event, revision: Revision) -> dict[str, Any]:
         "requests": list(revision.requests),
         "prompt_versions": list(revision.prompt_versions),
         "charge": to_json(revision.charge),
-    }
+    } | ({} if event.arm == MAIN else {"arm": event.arm})

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elad.errors import RunFolderError
+from elad.errors import InputError, RunFolderError
 from elad.evaluation.curves import Curve
-from elad.ledger.events import Event, Kind, Ledger, is_held
+from elad.ledger.budget import share_of
+from elad.ledger.events import CONTROL, MAIN, Event, Kind, Ledger, is_held
 from elad.records import Charge, Reply, Round, from_json
 
 COSTS = {
@@ -26,7 +27,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """One run as its ledger tells it."""
+    """One run as its ledger tells it, or one arm of a run that has a control."""
 
     folder: Path
     name: str
@@ -60,17 +61,21 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
 
     Runs of one arm have the same configuration but for the seed. An arm is called by the name of its runs where that
     tells the arms apart, else by the settings in which they differ. Where all runs are of one configuration, those
-    that repeat a seed make a second arm, so that a run can be held against a copy of itself.
-    Raises: RunFolderError for folders that cannot be compared; it names what differs.
+    that repeat a seed make a second arm, so that a run can be held against a copy of itself. A run with a control is
+    two runs, one of each arm; both count in full what they asked alike, as if each had been alone.
+    Raises: InputError for a single run without a control, RunFolderError for folders that cannot be compared; it names
+    what differs.
     """
-    with_replies = [(folder, *_events(folder)) for folder in folders]
+    told = [one for folder in folders for one in _told(folder)]
+    if len(told) < 2:
+        raise InputError("compare needs the folders of at least two runs, or of one with a control")
     paid = {
         event.key: reply.charge
-        for _, _, events in with_replies
-        for event in events
+        for one in told
+        for event in one.events
         if event.kind is Kind.REPLY and not (reply := from_json(Reply, event.payload)).cached
     }
-    runs = [_read(folder, facts, events, paid) for folder, facts, events in with_replies]
+    runs = [_read(one, paid) for one in told]
     _refuse_different(runs)
     groups: dict[str, list[Read]] = {}
     for run in runs:
@@ -87,23 +92,56 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     ]
 
 
-def _events(folder: Path) -> tuple[dict[str, Any], list[Event]]:
-    """Name and identity of a run, and the events that tell of its rounds, in order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What a ledger tells of an arm."""
+
+    folder: Path
+    arm: str
+    name: str
+    settings: dict[str, Any]
+    events: Sequence[Event]
+    """Of its rounds, in order, and the replies of all arms."""
+
+
+def _told(folder: Path) -> Iterator[_Told]:
+    """Each arm of a run."""
     if is_held(folder):
         raise RunFolderError(f"{folder}: is running; compare it when it has ended")
     with Ledger(folder, write=False) as ledger:
-        identity = ledger.meta("identity")
+        identity, name = ledger.meta("identity"), ledger.meta("name") or ""
         if identity is None:
             raise RunFolderError(f"{folder}: holds no session")
-        facts = {"name": ledger.meta("name"), "identity": json.loads(identity)}
-        wanted = (Kind.GRADE, Kind.REPLY, Kind.ROUND)
-        return facts, sorted((event for kind in wanted for event in ledger.events(kind)), key=lambda event: event.seq)
+        for arm, settings in _settings(json.loads(identity)).items():
+            kinds = ((Kind.GRADE, arm), (Kind.REVISION, arm), (Kind.ROUND, arm), (Kind.REPLY, None))
+            events = [event for kind, whose in kinds for event in ledger.of(whose).events(kind)]
+            yield _Told(
+                folder=folder,
+                arm=arm,
+                name=name if arm == MAIN else f"{name} {arm}",
+                settings=settings,
+                events=sorted(events, key=lambda event: event.seq),
+            )
 
 
-def _read(folder: Path, facts: dict[str, Any], events: Sequence[Event], paid: Mapping[str, Charge]) -> Read:
-    rounds = {turn.round: (turn, grades, extra) for turn, grades, extra in _rounds(folder, events, paid)}
+def _settings(identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What decides what each arm does."""
+    share = identity.get("control.share", 0.0)
+    if not share:
+        return {MAIN: identity}
+    count = share_of(identity["rounds.questions"], share)
+    without = {key: value for key, value in identity.items() if not key.startswith("selector.")}
+    return {
+        MAIN: identity | {"rounds.questions": identity["rounds.questions"] - count},
+        CONTROL: without | {"rounds.questions": count, "selector.kind": identity["control.arm"]},
+    }
+
+
+def _read(told: _Told, paid: Mapping[str, Charge]) -> Read:
+    rounds = {turn.round: (turn, grades, extra) for turn, grades, extra in _rounds(told, paid)}
     if len(rounds) < 2:
-        raise RunFolderError(f"{folder}: has no round after the baseline; run it to its end first")
+        which = "" if told.arm == MAIN else f" ({told.arm})"
+        raise RunFolderError(f"{told.folder}{which}: has no round after the baseline; run it to its end first")
     ordered = [rounds[number] for number in sorted(rounds)]
     questions = tuple(sorted(ordered[0][1]))
     charges = [turn.charge + extra for turn, _, extra in ordered]
@@ -112,10 +150,10 @@ def _read(folder: Path, facts: dict[str, Any], events: Sequence[Event], paid: Ma
     }
     bought = [sum(turn.revisions.values()) for turn, _, _ in ordered]
     costs["questions"] = tuple(sum(bought[: k + 1]) for k in range(len(bought)))
-    settings = dict(facts["identity"])
+    settings = dict(told.settings)
     return Read(
-        folder=folder,
-        name=facts["name"],
+        folder=told.folder,
+        name=told.name,
         currency=charges[-1].currency,
         questions=questions,
         curve=Curve(
@@ -127,30 +165,34 @@ def _read(folder: Path, facts: dict[str, Any], events: Sequence[Event], paid: Ma
     )
 
 
-def _rounds(
-    folder: Path, events: Sequence[Event], paid: Mapping[str, Charge]
-) -> Iterator[tuple[Round, dict[str, bool], Charge]]:
-    """Each round with its grades, and what its cached replies had cost those who bought them.
+def _rounds(told: _Told, paid: Mapping[str, Charge]) -> Iterator[tuple[Round, dict[str, bool], Charge]]:
+    """Each round with its grades, and what replies had cost that others bought: earlier runs, or the other arm.
 
     A student is graded once: a round that left it as it was has the grades of the one before.
     Raises: RunFolderError where they are not those that the round was written down with.
     """
     by_student: dict[str, dict[str, bool]] = {}
     fresh: dict[str, bool] = {}
+    others: dict[str, Event] = {}
     extra = Charge()
-    for event in events:
+    for event in told.events:
         if event.kind is Kind.GRADE:
             grade = event.payload["grade"]
             fresh[grade["problem_id"]] = grade["strict"]
         elif event.kind is Kind.REPLY:
-            if event.payload.get("cached"):
-                extra += _price_of(folder, event, paid)
+            if event.arm != told.arm:
+                others[event.payload["request"]] = event
+            elif event.payload.get("cached"):
+                extra += _price_of(told.folder, event, paid)
+        elif event.kind is Kind.REVISION:
+            used = [others.pop(name) for name in dict.fromkeys(event.payload["requests"]) if name in others]
+            extra = sum((_price_of(told.folder, one, paid) for one in used), extra)
         else:
             turn = from_json(Round, event.payload)
             grades = by_student.setdefault(turn.student, fresh)
             fresh = {}
             if not grades or abs(sum(grades.values()) / len(grades) - turn.accuracy) > _ROUNDING:
-                raise RunFolderError(f"{folder}: the grades of round {turn.round} are not all in the ledger")
+                raise RunFolderError(f"{told.folder}: the grades of round {turn.round} are not all in the ledger")
             yield turn, grades, extra
 
 

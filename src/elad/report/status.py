@@ -2,37 +2,38 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from elad.errors import RunFolderError
+from elad.errors import InputError, RunFolderError
 from elad.evaluation.intervals import wilson
-from elad.ledger.events import PLAN_FILE, Kind, Ledger, is_held
+from elad.ledger.events import CONTROL, MAIN, PLAN_FILE, Event, Kind, Ledger, is_held
 from elad.records import Round, from_json
+from elad.report.compare import compare
+from elad.report.verdict import along_line, remarks, sentence
 
 
 def status(folder: Path) -> dict[str, Any]:
     """State, rounds, what was spent, the caps, and how requests and revisions ended.
 
-    `tokens_in`, `tokens_out` and `money` of a round are what that round spent. `revising` are the seconds of the stages
-    that ask the teacher, of those that came to their end; the student goes on with chains in them, too.
+    `tokens_in`, `tokens_out` and `money` of a round are what its arm spent in it. Of a control there are the rounds,
+    and once the run has ended, what both arms say against each other. `revising` are the seconds of the stages that ask
+    the teacher, of those that came to their end; the student goes on with chains in them, too.
     Raises: RunFolderError when there is no ledger in the folder.
     """
     with Ledger(folder, write=False) as ledger:
         sessions = list(ledger.events(Kind.SESSION))
         spent = ledger.spent()
         state, reason = _state(ledger, folder)
-        latest = {event.round: from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)}
-        sifted = {event.round: event.payload for event in ledger.events(Kind.PREFILTER)}
         return {
             "name": ledger.meta("name"),
             "state": state,
             "reason": reason,
-            "rounds": _rounds([latest[number] for number in sorted(latest)], sifted),
-            "calibration": _calibration(ledger),
+            **_arm(ledger.of(MAIN)),
+            "control": _arm(ledger.of(CONTROL)) | _against(ledger) if _has_control(sessions) else None,
             "spent": {
                 "money": spent.money,
                 "currency": spent.currency,
@@ -51,16 +52,28 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def round_table(told: dict[str, Any]) -> Table:
-    """The rounds of a run as a table for the terminal; what was left out is told only where something was."""
-    table = Table(title=f"{told['name']}: {told['state']} ({told['reason']})", title_justify="left")
+    """The rounds of a run as a table for the terminal; of one with a control, those of the main arm."""
+    return _table(told, f"{told['name']}: {told['state']} ({told['reason']})", told["rounds"])
+
+
+def control_tables(told: dict[str, Any]) -> Iterator[Table | str]:
+    """The rounds of the control, and what both arms say against each other; nothing where there is none."""
+    if told["control"]:
+        yield _table(told, "control: picked at random", told["control"]["rounds"])
+        yield from told["control"]["sentences"]
+
+
+def _table(told: dict[str, Any], title: str, rows: list[dict[str, Any]]) -> Table:
+    """The rounds of an arm; what was left out is told only where something was."""
+    table = Table(title=title, title_justify="left")
     heads = ["round", "bought", "accuracy", "95 % interval", "parsed", "teacher tokens", "money"]
-    left_out = any(row["too_long"] for row in told["rounds"])
-    sifted = any(row["prefiltered"] for row in told["rounds"])
+    left_out = any(row["too_long"] for row in rows)
+    sifted = any(row["prefiltered"] for row in rows)
     heads += [name for name, shown in (("not scored", sifted), ("rows too long", left_out)) if shown]
     for head in heads:
         table.add_column(head, justify="right")
     currency = told["spent"]["currency"] or ""
-    for row in told["rounds"]:
+    for row in rows:
         low, high = row["intervals"]["accuracy"]
         table.add_row(
             str(row["round"]),
@@ -140,6 +153,36 @@ def forecast_line(told: dict[str, Any]) -> str | None:
 def _revising(ledger: Ledger) -> float:
     stages = (event.payload for event in ledger.events(Kind.STAGE))
     return sum(stage["seconds"] for stage in stages if stage["stage"] == "revise")
+
+
+def _has_control(sessions: Sequence[Event]) -> bool:
+    return any(session.payload["experiment"].get("control", {}).get("share") for session in sessions)
+
+
+def _arm(ledger: Ledger) -> dict[str, Any]:
+    """Rounds and calibration of the arm that sees the ledger."""
+    latest = {event.round: from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)}
+    sifted = {event.round: event.payload for event in ledger.events(Kind.PREFILTER)}
+    return {
+        "rounds": _rounds([latest[number] for number in sorted(latest)], sifted),
+        "calibration": _calibration(ledger),
+    }
+
+
+def _against(ledger: Ledger) -> dict[str, Any]:
+    """What the main arm says against the control, as `elad compare` tells it and in words; why not, where it cannot."""
+    used = [
+        {name for event in ledger.of(arm).events(Kind.REVISION) for name in event.payload["requests"]}
+        for arm in (MAIN, CONTROL)
+    ]
+    shared = len(used[0] & used[1])
+    told = [f"{shared} replies were of use to both arms: paid for once, and counted for both below"] if shared else []
+    try:
+        found, _ = compare([ledger.folder])
+    except InputError as error:
+        return {"shared": shared, "comparison": None, "sentences": [*told, f"no comparison yet: {error}"]}
+    words = [*told, sentence(found), *remarks(found), along_line(found)]
+    return {"shared": shared, "comparison": found, "sentences": words}
 
 
 def _forecast(folder: Path) -> Any:

@@ -10,6 +10,8 @@ from elad.report.runs import COSTS
 
 _KEY = {"tokens_out": "saving_tokens", "tokens_in": "saving_tokens_in", "questions": "saving_questions"}
 _FEW_SEEDS = 3
+_UNEQUAL = 1.25
+"""From so many times the other's spending on, it is worth telling how far two curves can be compared."""
 
 
 def sentence(told: dict[str, Any]) -> str:
@@ -41,11 +43,26 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
         yield f"left out, as only one of the arms has them: seeds {', '.join(map(str, told['unpaired_seeds']))}"
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
+    yield from _unequal(told)
     found = told[_KEY.get(told["by"], f"saving_{told['by']}")]
     if never(found["reference"]):
         yield f"{told['reference']} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
     elif found["low"] is None and found["interval"] and not told["same"]:
         yield "the interval is open below: at its end the arm is not clearly above that accuracy, and may need more"
+
+
+def _unequal(told: dict[str, Any]) -> Iterator[str]:
+    """How far two arms overlap of which one has spent much more, as a run does beside its control."""
+    ends, by = told["ends"], told["by"]
+    longer, shorter = sorted(ends, key=lambda name: -ends[name]["last"])
+    last, end = ends[longer]["last"], ends[shorter]["last"]
+    if last < _UNEQUAL * end:
+        return
+    within = ", within its first round, where its curve is a straight line between two measurements"
+    yield (
+        f"{told[shorter]} ended at {_amount(end, by)} {COSTS[by]}, {told[longer]} went on to {_amount(last, by)}: the "
+        f"curves overlap up to there{within if ends[longer]['first'] >= end else ''}"
+    )
 
 
 def arms_table(told: dict[str, Any]) -> Table:

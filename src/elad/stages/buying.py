@@ -76,11 +76,14 @@ def buy(world: World, picks: Sequence[Candidate], number: int) -> None:
         for key, candidate in zip(keys, picks, strict=True)
         if key in left
     )
+    refused: list[str] = []
     with world.stage(number, "revise", len(picks)) as advance:
         advance(len(picks) - len(left))
 
         def write_down(key: str, revision: Revision) -> None:
-            if revision.outcome is not RevisionOutcome.BUDGET:
+            if revision.outcome is RevisionOutcome.BUDGET:
+                refused.append(revision.reason)
+            else:
                 world.ledger.append(Kind.REVISION, [(key, to_json(revision))], round=number)
                 left.discard(key)
             advance(1)
@@ -92,7 +95,7 @@ def buy(world: World, picks: Sequence[Candidate], number: int) -> None:
         except Stopped:
             world.check_time()
             raise
-        world.exhausted = world.exhausted or purchase.refusal
+        world.exhausted = world.exhausted or purchase.refusal or next(iter(refused), None)
         if left:
             world.check_time()
 

@@ -1,7 +1,7 @@
 """Score: how sure the student is of each step, as far as that can matter to what is picked."""
 
 from array import array
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from heapq import nlargest
 from math import ceil
@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from elad.errors import ConfigError
 from elad.kinds import describe
 from elad.ledger.events import Kind
+from elad.outcomes import ParseOutcome
 from elad.protocols import Gradual, Uncertainty
 from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
-from elad.stages.drafting import draft_key
+from elad.stages.drafting import Along, draft_key, to_pick
 from elad.views import View
 from elad.world import World
 
@@ -29,7 +30,7 @@ def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int
     """
     if world.experiment.prefilter.keep is None:
         return drafts
-    most = ceil(world.experiment.prefilter.keep * _to_pick(world, number, count))
+    most = ceil(world.experiment.prefilter.keep * to_pick(world, number, count))
     if len(drafts) <= most:
         return drafts
     ranks = ((_surprise(chain), _lot(world, problem), place) for place, (problem, chain) in enumerate(drafts))
@@ -39,11 +40,6 @@ def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int
         world.ledger.append(Kind.PREFILTER, [(digest([number, told]), told)], round=number)
     world.progress.note(f"round {number}: {len(drafts) - most} of {len(drafts)} drafts get no step scores (prefilter)")
     return View(sorted(place for _, _, place in kept), drafts.__getitem__)
-
-
-def _to_pick(world: World, number: int, count: int) -> int:
-    """How many are picked: a resumed round keeps its picks, so that they must be among what is kept."""
-    return sum(event.round == number for event in world.ledger.events(Kind.PICK)) or count
 
 
 def _surprise(chain: Chain) -> float:
@@ -59,10 +55,33 @@ def _lot(world: World, problem: Problem) -> int:
     return derive_seed(world.experiment.seed, "prefilter", problem.id)
 
 
+def along(world: World, number: int) -> Along | None:
+    """Scores of drafts that the student has just written, where each of them is to be scored; else None."""
+    experiment = world.experiment
+    if not experiment.selector.needs_scores or experiment.prefilter.keep is not None:
+        return None
+    few, measure = experiment.adaptive.few, experiment.uncertainty
+    first = measure.few(few) if few is not None and isinstance(measure, Gradual) else measure
+    key = _score_key(world, first)
+
+    def scored(drafts: Sequence[Drafted]) -> Iterator[tuple[Kind, str, Any]]:
+        fitting = [draft for draft in drafts if draft[1].outcome is not ParseOutcome.TOO_LONG]
+        for start in range(0, len(fitting), SCORE_CHUNK):
+            part = fitting[start : start + SCORE_CHUNK]
+            keys = [key(problem) for problem, _ in part]
+            missing = {name for name in keys if world.known(Kind.SCORE, name, number) is None}
+            if missing:
+                made = zip(keys, first(part, world.student, world.task, experiment.seed), strict=True)
+                yield from ((Kind.SCORE, name, to_json(one)) for name, one in made if name in missing)
+
+    return scored
+
+
 def score(world: World, drafts: Sequence[Drafted], number: int, count: int) -> Sequence[Candidate]:
     """Candidates for the selector, which picks `count`; their scores are left out where it needs none.
 
-    With `adaptive.few`, chains that cannot be among the `count` highest keep the scores by few samples.
+    What was scored `along` with drafting is read. With `adaptive.few`, chains that cannot be among the `count` highest
+    keep the scores by few samples.
     Candidates are read when they are looked at, each time anew.
     """
     experiment, places = world.experiment, range(len(drafts))
@@ -70,7 +89,7 @@ def score(world: World, drafts: Sequence[Drafted], number: int, count: int) -> S
         return View(places, lambda place: _candidate(drafts[place], None))
     few, measure = experiment.adaptive.few, experiment.uncertainty
     if few is not None and isinstance(measure, Gradual):
-        payloads = _gradually(world, measure, few, drafts, number, _to_pick(world, number, count))
+        payloads = _gradually(world, measure, few, drafts, number, to_pick(world, number, count))
     else:
         payloads = _scored(world, measure, drafts, number)
     return View(places, lambda place: _candidate(drafts[place], from_json(StepScores, payloads[place])))

@@ -9,7 +9,7 @@ row is what the model gives for that row alone, up to rounding; `Decoder.check` 
 # transformers leaves parts of its interface untyped.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from random import Random
@@ -24,6 +24,7 @@ from elad.packing.layout import called, laid_out
 from elad.packing.sight import Sight
 from elad.packing.tree import Pack, packs
 from elad.records import Sampling
+from elad.students.memory import NOTHING, Kept, Known, Memory
 from elad.students.sampling import NO_TOKEN, draw, surprises
 from elad.students.slots import Line, Slots
 
@@ -51,6 +52,8 @@ class _Ran:
     spots: dict[int, int]
     """By node, which of the logits come after it."""
     logits_NV: Tensor
+    places: list[int]
+    """By node, where its keys and values are in the cache."""
     cache: Any
     states_TD: Tensor | None
     """By node, the last layer's hidden state, where it was asked for."""
@@ -70,6 +73,8 @@ class Decoder:
     context: int
     """Tokens that a row and what is written after it may have."""
     sight: Sight = field(init=False)
+    memory: Memory | None = field(default=None, init=False)
+    """Where there is one, `generate` fills it once, and what begins like a row that is in it goes on from there."""
 
     def __post_init__(self) -> None:
         self.sight = Sight.of(self.model.config)
@@ -116,13 +121,22 @@ class Decoder:
         count = max(1, min(self.slots, len(rows), self.most_tokens // room))
         slots = Slots(self.model, self.sight, count, room)
         waiting = self._prefilled(rows, seeds)
+        memory = self.memory if self.memory and not self.memory.filled else None
+
+        def leave(line: Line, keys_LHTD: Tensor, values_LHTD: Tensor) -> None:
+            said = (*rows[line.row], *out[line.row].tokens)[: line.length]
+            if memory and NO_TOKEN not in out[line.row].tokens:
+                memory.keep(Kept(said, keys_LHTD, values_LHTD))
+
         while slots.fill(waiting):
             drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
             for line, token, nats in zip(slots.lines, drawn, surprises(slots.logits, drawn), strict=True):
                 out[line.row].tokens.append(token)
                 out[line.row].nats += nats
-            slots.drop(done)
+            slots.drop(done, leave if memory else None)
             slots.step([out[line.row].tokens[-1] for line in slots.lines])
+        if memory:
+            memory.filled = True
         return out
 
     @torch.inference_mode()
@@ -163,8 +177,8 @@ class Decoder:
             keys_LHTD = torch.stack([layer.keys[0] for layer in ran.cache.layers])
             values_LHTD = torch.stack([layer.values[0] for layer in ran.cache.layers])
             for row, path in ran.pack.paths.items():
-                line = Line(row=row, length=len(path), random=Random(seeds[row]))
-                yield line, (keys_LHTD[:, :, path], values_LHTD[:, :, path], ran.logits_NV[ran.spots[path[-1]]])
+                line, at = Line(row=row, length=len(path), random=Random(seeds[row])), [ran.places[n] for n in path]
+                yield line, (keys_LHTD[:, :, at], values_LHTD[:, :, at], ran.logits_NV[ran.spots[path[-1]]])
 
     def _trees(
         self,
@@ -178,8 +192,9 @@ class Decoder:
 
         Where some logits of a tree are no numbers, its rows are run one by one: one of them may have spoilt the others.
         """
-        for pack in packs(rows, PACK):
-            ran = self._run(pack, wanted, keep=keep, states=states)
+        known = [self.memory.known(row) if self.memory and row and not states else NOTHING for row in rows]
+        for pack in packs(rows, PACK, [length for _, length in known]):
+            ran = self._run(pack, wanted, known, keep=keep, states=states)
             if not ran.logits_NV.isnan().any():
                 yield ran
                 continue
@@ -187,19 +202,57 @@ class Decoder:
                 alone = Pack()
                 for i in same:
                     alone.add(i, row)
-                yield self._run(alone, wanted, keep=keep, states=states)
+                yield self._run(alone, wanted, known, keep=keep, states=states)
 
-    def _run(self, pack: Pack, wanted: Callable[[int, list[int]], list[int]], *, keep: bool, states: bool) -> _Ran:
+    def _run(
+        self,
+        pack: Pack,
+        wanted: Callable[[int, list[int]], list[int]],
+        known: Sequence[Known],
+        *,
+        keep: bool,
+        states: bool,
+    ) -> _Ran:
+        """A tree run through the model; known nodes, after which nothing is wanted, are put into its cache instead."""
         device = self.model.device
         nodes = sorted({node for i, path in pack.paths.items() for node in wanted(i, path)})
+        cache, given = self._recalled(pack, known, {*nodes}) if any(kept for kept, _ in known) else (DynamicCache(), [])
+        fed = sorted({*range(len(pack.tokens))}.difference(given))
         tree = {name: tensor.to(device) for name, tensor in laid_out([pack]).items()}
+        place = {node: at for at, node in enumerate([*given, *fed])}
+        at = {node: spot for spot, node in enumerate(fed)}
         out = self.model(
-            **called(tree, self.sight, self.model.dtype),
-            past_key_values=DynamicCache() if keep else None,
-            use_cache=keep,
-            logits_to_keep=torch.tensor(nodes, device=device),
+            **called(tree, self.sight, self.model.dtype, (fed, [*given, *fed]) if given else None),
+            past_key_values=cache if keep or given else None,
+            use_cache=keep or bool(given),
+            logits_to_keep=torch.tensor([at[node] for node in nodes], device=device),
             **({"output_hidden_states": True} if states else {}),
         )
-        spots = {node: spot for spot, node in enumerate(nodes)}
-        last_TD = out.hidden_states[-1][0] if states else None
-        return _Ran(pack=pack, spots=spots, logits_NV=out.logits[0], cache=out.past_key_values, states_TD=last_TD)
+        return _Ran(
+            pack=pack,
+            spots={node: spot for spot, node in enumerate(nodes)},
+            logits_NV=out.logits[0],
+            places=[place[node] for node in range(len(pack.tokens))],
+            cache=out.past_key_values,
+            states_TD=out.hidden_states[-1][0] if states else None,
+        )
+
+    @staticmethod
+    def _recalled(pack: Pack, known: Sequence[Known], wanted: Container[int]) -> tuple[DynamicCache, list[int]]:
+        """A cache with the keys and values of the nodes that are known, and these nodes in its order."""
+        sources: dict[int, tuple[Kept, dict[int, int]]] = {}
+        found = set[int]()
+        for i, path in pack.paths.items():
+            kept, length = known[i]
+            if kept is not None:
+                spots = sources.setdefault(id(kept), (kept, {}))[1]
+                new = {node: at for at, node in enumerate(path[:length]) if node not in found and node not in wanted}
+                spots |= new
+                found |= new.keys()
+        cache, parts = DynamicCache(), [(kept, list(spots.values())) for kept, spots in sources.values() if spots]
+        if parts:
+            keys_LHTD = torch.cat([kept.keys_LHTD[:, :, at] for kept, at in parts], dim=2)
+            values_LHTD = torch.cat([kept.values_LHTD[:, :, at] for kept, at in parts], dim=2)
+            for layer in range(len(keys_LHTD)):
+                cache.update(keys_LHTD[layer][None], values_LHTD[layer][None], layer)
+        return cache, [node for _, spots in sources.values() for node in spots]

@@ -14,6 +14,7 @@ from typing import Any
 from elad.errors import StudentError
 
 _MOST_HEADER_BYTES = 100_000_000
+_SETTINGS = ("generation_config.json", "config.json")
 _NOT_ADAPTED = ("embed", "lm_head")
 
 
@@ -81,6 +82,23 @@ def length(told: Mapping[str, Any]) -> int | None:
     return min((length for length in lengths if type(length) is int), default=None)
 
 
+def ends(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply: the tokenizer's, and those that the model's own settings name.
+
+    Raises: StudentError where the tokenizer has none, or the settings cannot be read.
+    """
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
+    path = next((folder / name for name in _SETTINGS if (folder / name).is_file()), folder / _SETTINGS[-1])
+    try:
+        said = json.loads(path.read_bytes())
+        told = said.get("eos_token_id") or (said.get("text_config") or {}).get("eos_token_id")
+    except (OSError, ValueError, AttributeError) as error:
+        raise StudentError(f"{path}: cannot be read: {error}") from error
+    own = told if isinstance(told, list) else [told]
+    return frozenset([tokenizer.eos_token_id, *(end for end in own if type(end) is int)])
+
+
 def tokenizer(path: Path) -> Tokenizer:
     """What the tokenizer of a model's folder or GGUF file is made of. Raises: StudentError as `load_tokenizer` does."""
     found = load_tokenizer(path)
@@ -112,6 +130,18 @@ def torch_threads() -> int | None:
     except ImportError:
         return None
     return torch.get_num_threads()
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this machine multiplies matrices in bfloat16 itself; in software that is up to seventy times slower.
+
+    Raises: ImportError where torch is not installed.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -1,4 +1,7 @@
-"""Drawing tokens, so that a draw belongs to its row and not to its batch."""
+"""Drawing tokens, so that a draw belongs to its row and not to its batch.
+
+Takes nothing of this package: a vLLM server draws by a copy of this file (`seeded`).
+"""
 
 # torch leaves parts of its interface untyped.
 # pyright: reportUnknownMemberType=false
@@ -6,18 +9,30 @@
 from collections.abc import Sequence
 from math import log
 from random import Random
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from elad.records import Sampling
-
 NO_TOKEN = -1
 """What is drawn from logits that are no numbers."""
+_BELOW_ONE = 1 - 2**-24
+"""The largest number of single precision below 1."""
+SEED, TEMPERATURE, TOP_P = "elad_seed", "elad_temperature", "elad_top_p"
+"""The names by which a vLLM server is told how to draw for a request."""
 
 
-def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> list[int]:
+class Bounds(Protocol):
+    """What a draw goes by; `elad.records.Sampling` is one."""
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def top_p(self) -> float: ...
+
+
+def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Bounds) -> list[int]:
     """One token for each row of logits; at temperature 0 the likeliest, the first of equals.
 
     A row's token is the inverse of its cumulative distribution at a uniform number from the row's own generator:
@@ -27,14 +42,16 @@ def draw(logits_BV: Tensor, randoms: Sequence[Random], sampling: Sampling) -> li
         top_B, token_B = logits_BV.max(dim=-1)
         return cast("list[int]", token_B.where(~top_B.isnan(), NO_TOKEN).tolist())
     probs_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=-1)
+    known_B = ~probs_BV[:, 0].isnan()  # softmax makes one that is no number of all
     if sampling.top_p < 1.0:
         probs_BV = _nucleus(probs_BV, sampling.top_p)
     cumulative_BV = probs_BV.cumsum(-1)
-    uniform_B = torch.tensor([random.random() for random in randoms], device=logits_BV.device)
+    # In single precision a number just below 1 is 1, which would draw the last token whatever its probability.
+    uniform_B = torch.tensor([min(random.random(), _BELOW_ONE) for random in randoms], device=logits_BV.device)
     total_B1 = cumulative_BV[:, -1:]
     token_B1 = torch.searchsorted(cumulative_BV, uniform_B[:, None] * total_B1, right=True)
     token_B1 = token_B1.clamp(max=logits_BV.shape[-1] - 1)
-    return cast("list[int]", token_B1.where(~total_B1.isnan(), NO_TOKEN)[:, 0].tolist())
+    return cast("list[int]", token_B1[:, 0].where(known_B, NO_TOKEN).tolist())
 
 
 def surprises(logits_BV: Tensor, tokens: Sequence[int]) -> list[float]:

@@ -64,10 +64,17 @@ class Slots:
             self.lines.append(line)
         return bool(self.lines)
 
-    def drop(self, done: Callable[[Line], bool]) -> None:
-        """Frees the slots of lines that are done; the last lines move there. Logits do not move along."""
+    def drop(self, done: Callable[[Line], bool], leave: Callable[[Line, Tensor, Tensor], None] | None = None) -> None:
+        """Frees the slots of lines that are done; the last lines move there. Logits do not move along.
+
+        `leave` is told of each line that goes, with its tokens' keys and values, `[layers, heads, tokens, width]`.
+        """
         for slot in reversed(range(len(self.lines))):
-            if done(self.lines[slot]):
+            line = self.lines[slot]
+            if done(line):
+                if leave:
+                    own = (kept[:, slot, :, : line.length].clone() for kept in (self._keys_LSHTD, self._values_LSHTD))
+                    leave(line, *own)
                 last = self.lines.pop()
                 if slot < len(self.lines):
                     self.lines[slot] = last

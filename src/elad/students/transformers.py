@@ -24,10 +24,11 @@ from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder, Written
 from elad.students.embedding import vectors
+from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
 from elad.students.sampling import NO_TOKEN
 from elad.training.memory import release
-from elad.training.rows import encode_messages, encode_prompt, encode_text
+from elad.training.rows import encode_fitting, encode_prompt, encode_text
 from elad.training.trainer import train
 
 __all__ = ["Transformers"]
@@ -62,7 +63,8 @@ class Transformers:
 
     model: Located = "smollm2-135m"
     """A folder, a name that `elad models` lists, or a hub id."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` is bfloat16 where the machine multiplies it itself, else float32; a run goes on in what it began in."""
     lora: Lora | None = Lora()
     batch_size: int = 32
     """Replies that are written side by side, at most."""
@@ -83,9 +85,7 @@ class Transformers:
 
         Raises: StudentError when its files are missing, torn or not its own.
         """
-        with _loading(folder):
-            adapted = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["adapter"]
-        if adapted:
+        if holds_adapter(folder):
             return _load(self, model_folder(self.model), adapter=folder)
         return _load(self, folder, adapter=None)
 
@@ -111,12 +111,16 @@ class TransformersStudent:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
     ) -> list[Generation]:
-        """One generation for each prompt. What is drawn depends on the prompt's own seed alone.
+        """One generation for each prompt. What is drawn depends on the prompt's own seed alone, up to rounding.
+
+        In bfloat16 logits differ in their last bits with the rows beside them, and now and then a token with them; a
+        run resumed after a kill has the same rows beside each other again.
 
         Edges: a prompt that leaves no room for a whole reply, its prefix counted as a part of that, gets an empty,
         unfinished generation; one whose logits are no numbers gets an unfinished one.
         """
-        fitting = [self._fitting(prompt, sampling.max_tokens) for prompt in prompts]
+        most = sampling.max_tokens
+        fitting = [encode_fitting(self.tokenizer, prompt, most=most, context=self.context) for prompt in prompts]
 
         def stop(place: int, ids: Sequence[int]) -> bool:
             return until is not None and len(ids) % _ASK == 0 and until(place, self._text(ids))
@@ -142,6 +146,15 @@ class TransformersStudent:
         """
         rows = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         return vectors(self.decoder, [row if len(row) <= self.context else [] for row in rows])
+
+    @contextmanager
+    def remembering(self) -> Generator[None]:
+        """Until then, keys and values of what the first `generate` writes are kept, up to `batch_tokens` tokens."""
+        self.decoder.memory = Memory(self.settings.batch_tokens)
+        try:
+            yield
+        finally:
+            self.decoder.memory = None
 
     def fit(
         self,
@@ -175,7 +188,7 @@ class TransformersStudent:
             "seed": seed,
             "summary": summary,
         }
-        with _saving(folder):
+        with saving(folder):
             (folder / MANIFEST).unlink(missing_ok=True)
             model.save_pretrained(folder, safe_serialization=True)
             self.tokenizer.save_pretrained(folder)
@@ -183,12 +196,6 @@ class TransformersStudent:
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
-
-    def _fitting(self, prompt: Prompt, most: int) -> list[int]:
-        asked = encode_messages(self.tokenizer, prompt.messages)
-        said = encode_text(self.tokenizer, prompt.prefix)
-        fits = len(asked) + most <= self.context and len(asked) + len(said) < self.context
-        return asked + said if fits else []
 
     def _generation(self, written: Written) -> Generation:
         ids = written.tokens
@@ -221,37 +228,53 @@ class TransformersStudent:
         return get_peft_model(model, config), True
 
 
+def arithmetic(dtype: str) -> str:
+    """What `auto` is on this machine; another name is itself."""
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if inspection.multiplies_bfloat16() else "float32"
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Whether what `fit` saved under `folder` are adapters of its base, and not all weights.
+
+    Raises: StudentError where its manifest cannot be read.
+    """
+    with _loading(folder):
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["adapter"])
+
+
 def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> TransformersStudent:
     """A model in inference form: adapters are merged in float32, then cast."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    dtype = getattr(torch, settings.dtype)
+    dtype = arithmetic(settings.dtype)
     tokenizer = inspection.load_tokenizer(folder)
     with _loading(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32 if adapter else dtype,
+            dtype=torch.float32 if adapter else getattr(torch, dtype),
             trust_remote_code=False,
             use_safetensors=True,
         )
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
-    weights = _weights(folder)
+    weights = fingerprints(folder)
     if adapter:
         from peft import PeftModel
 
         with _peft_quietly(), _loading(adapter):
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
-        weights += _weights(adapter)
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(getattr(torch, dtype))
+        weights += fingerprints(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
     model.generation_config = _plain_generation(model, tokenizer)
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
-    identity = digest([weights, settings.dtype])
+    identity = f"{digest([weights, dtype])}-{dtype}"
     adapted = folder != model_folder(settings.model) or bool(adapter)
     student = TransformersStudent(settings, model, tokenizer, identity=identity, adapted=adapted)
     student.decoder.check()
@@ -281,7 +304,7 @@ def _loading(folder: Path) -> Generator[None]:
 
 
 @contextmanager
-def _saving(folder: Path) -> Generator[None]:
+def saving(folder: Path) -> Generator[None]:
     """Raises: RunFolderError for a student that cannot be written, such as on a full disk."""
     try:
         yield
@@ -297,5 +320,6 @@ def _peft_quietly() -> Generator[None]:
         yield
 
 
-def _weights(folder: Path) -> list[str]:
+def fingerprints(folder: Path) -> list[str]:
+    """SHA-256 of each file of weights in a folder."""
     return [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]

@@ -87,9 +87,10 @@ class Choice:
 
 
 def _choices(problem: Problem) -> tuple[str, ...]:
-    if not problem.choices or len(problem.choices) > len(LETTERS):
+    choices = problem.choices or ()
+    if not 2 <= len(choices) <= len(LETTERS):
         raise DataError(f"problem {problem.id!r}: a choice task needs 2 to {len(LETTERS)} choices")
-    return problem.choices
+    return choices
 
 
 def _ended(text: str) -> str:

@@ -42,7 +42,7 @@ def _remarks(endpoint: Endpoint, request: Request, model: str | None, usage: Usa
     most = endpoint.most(request)
     if not usage.reported:
         how = "its tokens were counted here" if endpoint.link.counter else "charged at its worst case"
-        yield f"the endpoint told no usage: {how}"
+        yield f"the endpoint told no usage that can be: {how}"
     elif usage.tokens_in > most.tokens_in or usage.tokens_out > most.tokens_out:
         yield (
             f"the endpoint billed {usage.tokens_in} + {usage.tokens_out} tokens, more than the "

@@ -41,7 +41,8 @@ class BatchTeacher:
     paid for twice.
 
     A line that the endpoint did not work off, or says nothing of, is LOST at no charge, and FAILED at no charge
-    when that happens to it again. Where results cannot be read, those that are missing are charged at the worst case.
+    when that happens to it again. Where results cannot be read, those that are missing are charged at the worst case;
+    of an earlier session's, see `lost`.
     """
 
     def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -67,8 +68,11 @@ class BatchTeacher:
         return True
 
     @property
-    def recalls(self) -> bool:
-        return True
+    def way(self) -> str:
+        return self._endpoint.way
+
+    def lost(self, request: Request) -> bool:
+        return self._desk.lost(request.key)
 
     @property
     def scope(self) -> str | None:
@@ -131,7 +135,7 @@ class BatchTeacher:
             replies = self._handed_over(posted, batches[posted], held)
             for reply in replies:
                 yield reply
-                posted.keys.discard(reply.request)
+                posted.done(reply.request)
             self._desk.settle(posted)
             told = {reply.request for reply in replies} | {request.key for request in held}
             left = sum(drawn.request.key not in told for drawn in batches[posted])

@@ -4,7 +4,8 @@ What is under way is known to the endpoint alone, so that a killed process leave
 batch carries the teacher's name in its metadata, and each of its lines the request's key. At the first request of a
 session the list of batches is read. Of those that are over the replies are taken, of those under way the keys of
 their input. A request that is in one of them is not sent again, whichever part of its batch was lost on the way:
-the answer to the call that made it, some replies, or all.
+the answer to the call that made it, some replies, or all. Only one whose reply was billed and is not to be had is
+(`lost`). Where the input cannot be had any more, only the lines that the results name are known.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,10 +30,17 @@ class Posted:
     batch: Batch
     keys: set[str]
     """Of the requests whose replies can still be had from it."""
+    lost: set[str] = field(default_factory=set[str])
+    """Of those that were most likely billed, and whose replies cannot be had."""
     results: Results = field(default_factory=Results)
     """Empty until the batch is over."""
     spoilt: bool = False
     """Some of what it said cannot be read: a request that it says nothing of may have been billed."""
+
+    def done(self, key: str) -> None:
+        """Nothing more is wanted of this request."""
+        self.keys.discard(key)
+        self.lost.discard(key)
 
 
 class Desk:
@@ -49,13 +57,23 @@ class Desk:
         """The batch that the reply to a request can be had from."""
         return next((posted for posted in self._all() if key in posted.keys), None)
 
+    def lost(self, key: str) -> bool:
+        """Whether a request was most likely billed in a batch that its reply cannot be had from."""
+        return self.holding(key) is None and any(key in posted.lost for posted in self._all())
+
     def post(self, lines: Mapping[str, bytes]) -> Posted:
-        """A new batch of these lines, by key. Raises: Stopped instead, where nobody is to wait for it."""
+        """A new batch of these lines, by key; what was lost of them before is done with.
+
+        Raises: Stopped instead, where nobody is to wait for it.
+        """
         name = f"elad-{digest(list(lines))}.jsonl"
         self._api.pause(0)
         file_id = self._api.upload(name, b"".join(lines.values()))
         self._api.pause(0)
         batch = self._api.create(file_id, {"elad": self._endpoint.id})
+        for earlier in list(self._all()):
+            earlier.lost -= lines.keys()
+            self.settle(earlier)
         posted = Posted(batch=batch, keys=set(lines))
         self._all().append(posted)
         return posted
@@ -83,7 +101,7 @@ class Desk:
 
     def settle(self, posted: Posted) -> None:
         """Notes that nothing more is to be had from a batch that is over, where that is so."""
-        if posted.batch.over and not posted.keys:
+        if posted.batch.over and not posted.keys and not posted.lost:
             self._record.add(posted.batch.id)
             self._all().remove(posted)
 
@@ -104,7 +122,7 @@ class Desk:
                 posted.keys = self._input_keys(batch)
             elif not batch.ended("failed"):
                 self._take_up(posted)
-            if posted.keys:
+            if posted.keys or posted.lost:
                 yield posted
             else:
                 self._record.add(batch.id)
@@ -118,20 +136,28 @@ class Desk:
 
     def _take_up(self, posted: Posted) -> None:
         try:
-            self._collect(posted, None)
+            asked = frozenset(self._input_keys(posted.batch))
+        except Refused:
+            asked = None
+        try:
+            self._collect(posted, asked)
         except TeacherError as error:
-            gone = isinstance(error, Refused) and error.status == 404  # and with the files what was paid for
-            posted.keys = set() if gone else self._input_keys(posted.batch)  # `wait` tells it to whom it concerns
+            gone = isinstance(error, Refused) and error.status == 404
+            if asked is None and not gone:
+                raise
+            known = set(asked or ())
+            posted.keys, posted.lost = (set(), known) if gone else (known, set())  # the latter `wait` tells of
 
     def _input_keys(self, batch: Batch) -> set[str]:
         try:
             return input_keys(self._api.content(batch.input_file_id or ""))
         except (Refused, ValueError) as error:
             said = self._endpoint.clean(str(error)) if isinstance(error, Refused) else "a line is damaged"
-            raise TeacherError(
+            raise Refused(
                 f"{self._endpoint.where}: batch {self._shown(batch.id)} of an earlier session is "
                 f"{self._shown(batch.status)}, and what is in it cannot be read ({said}): try again later, or "
-                "teacher.channel=live"
+                "teacher.channel=live",
+                None,
             ) from None
 
     def _collect(self, posted: Posted, asked: frozenset[str] | None) -> None:
@@ -152,6 +178,9 @@ class Desk:
                 "command tries again, and with teacher.channel=live they are counted as lost"
             )
         posted.results, posted.spoilt, posted.keys = results, spoilt, set(results.good)
+        posted.lost = results.garbled.keys() - results.good.keys()
+        if spoilt and asked:
+            posted.lost |= asked - results.named
 
     def _download(self, batch: Batch, asked: frozenset[str] | None) -> tuple[Results, bool]:
         """The results, and whether some of them seem to be missing."""

@@ -69,7 +69,12 @@ class Results:
     @property
     def known(self) -> bool:
         """Whether anything is said of any line."""
-        return bool(self.good or self.garbled or self.refused or self.unstarted)
+        return bool(self.named)
+
+    @property
+    def named(self) -> set[str]:
+        """The lines that something is said of."""
+        return {*self.good, *self.garbled, *self.refused, *self.unstarted}
 
     def add(self, content: bytes) -> None:
         """Takes in an output or error file."""

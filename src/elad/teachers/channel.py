@@ -53,8 +53,11 @@ class AutoTeacher:
         return self.taken().repeatable
 
     @property
-    def recalls(self) -> bool:
-        return self.taken().recalls
+    def way(self) -> str:
+        return self.taken().way
+
+    def lost(self, request: Request) -> bool | None:
+        return self.taken().lost(request)
 
     @property
     def scope(self) -> str | None:

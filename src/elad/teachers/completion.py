@@ -57,7 +57,7 @@ class Completion:
     outcome: ReplyOutcome
     reason: str
     usage: Usage | None
-    """None where the endpoint reported none that can be read."""
+    """None where the endpoint reported none that can be read, or be true."""
     model: str | None = None
     """Who the endpoint says has answered."""
 
@@ -77,7 +77,8 @@ def read(body: bytes) -> Completion:
     text = choice.message.content or ""
     outcome, reason = _outcome(choice)
     model = answer.model if isinstance(answer.model, str) else None
-    return Completion(text=text, outcome=outcome, reason=reason, usage=_usage(answer.usage), model=model)
+    usage = _usage(answer.usage, said=bool(text or choice.message.refusal))
+    return Completion(text=text, outcome=outcome, reason=reason, usage=usage, model=model)
 
 
 def _outcome(choice: _Choice) -> tuple[ReplyOutcome, str]:
@@ -92,15 +93,16 @@ def _outcome(choice: _Choice) -> tuple[ReplyOutcome, str]:
     return ReplyOutcome.OK, ""
 
 
-def _usage(reported: object) -> Usage | None:
+def _usage(reported: object, *, said: bool) -> Usage | None:
+    """What was reported; None where it cannot be: no prompt takes no tokens, and no words that were `said`."""
     try:
         usage = _Usage.model_validate(reported)
     except ValidationError:
         return None
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
     beside_the_prompt = (usage.total_tokens or 0) - usage.prompt_tokens  # some count hidden reasoning nowhere else
-    return Usage(
-        tokens_in=usage.prompt_tokens,
-        tokens_cached=min(cached or 0, usage.prompt_tokens),
-        tokens_out=max(usage.completion_tokens, beside_the_prompt),
-    )
+    tokens_out = max(usage.completion_tokens, beside_the_prompt)
+    if usage.prompt_tokens == 0 or (said and tokens_out == 0):
+        return None
+    cached_tokens = min(cached or 0, usage.prompt_tokens)
+    return Usage(tokens_in=usage.prompt_tokens, tokens_cached=cached_tokens, tokens_out=tokens_out)

@@ -129,8 +129,13 @@ class Endpoint:
         return self.link.idempotent or self.link.free
 
     @property
-    def recalls(self) -> bool:
-        return False
+    def way(self) -> str:
+        link = self.link
+        how = "batch" if link.batch else "keys" if link.idempotent else "free" if link.free else "live"
+        return f"{how} at {self.where}"
+
+    def lost(self, request: Request) -> bool | None:
+        return None
 
     @property
     def scope(self) -> str | None:

@@ -26,8 +26,11 @@ class Local:
         return True
 
     @property
-    def recalls(self) -> bool:
-        return False
+    def way(self) -> str:
+        return "local"
+
+    def lost(self, request: Request) -> bool | None:
+        return None
 
     @property
     def scope(self) -> str | None:

@@ -68,6 +68,11 @@ class OpenAI:
         if not self.timeout_seconds > 0:
             raise ConfigError(f"teacher.timeout_seconds: {self.timeout_seconds} is not above 0")
 
+    @property
+    def priced(self) -> bool:
+        """As of the teacher that it opens."""
+        return self.price is not None
+
     def open(self) -> Teacher:
         """The teacher, not yet asked anything.
 

@@ -39,6 +39,17 @@ def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
     return encode_messages(tokenizer, prompt.messages) + encode_text(tokenizer, prompt.prefix)
 
 
+def encode_fitting(tokenizer: Any, prompt: Prompt, *, most: int, context: int) -> list[int]:
+    """The prompt's token ids, or none where it leaves no room for a whole reply of `most` tokens.
+
+    The prefix is a part of the reply; with it, there must be room for one token.
+    """
+    asked = encode_messages(tokenizer, prompt.messages)
+    said = encode_text(tokenizer, prompt.prefix)
+    fits = len(asked) + most <= context and len(asked) + len(said) < context
+    return asked + said if fits else []
+
+
 def encode_messages(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation that a reply follows.
 

@@ -51,6 +51,8 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
     if next(model.parameters()).device.type == "cpu":
         # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
         cast("Any", model).set_attn_implementation("eager")
+    if training.gradient_checkpointing:
+        cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _ElaTrainer(
             model=model,
@@ -163,9 +165,18 @@ def _callbacks(training: Training, progress: Progress | None, *, checked: bool) 
     return callbacks
 
 
+class _OneDevice(TrainingArguments):
+    """Arguments of a Trainer that keeps to one device: it would cut the packed batch into pieces that fit no tree."""
+
+    @property
+    def n_gpu(self) -> int:
+        """At most one, however many there are."""
+        return min(super().n_gpu, 1)
+
+
 def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -> TrainingArguments:
     micro = min(training.micro_batch_size, training.batch_size)
-    return TrainingArguments(
+    return _OneDevice(
         output_dir=str(scratch),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,

@@ -94,6 +94,11 @@ class Elad:
             for place, (_, chain) in enumerate(drafts)
         ]
 
+    def suits(self, task: Task) -> None:
+        """Nothing where it goes with the task. Raises: ConfigError where there are no lengths to even out."""
+        if self.per_token and getattr(task, "weigh", None) != "texts":
+            raise ConfigError("uncertainty.per_token: goes with `task.weigh: texts` only: letters are of one length")
+
     def few(self, samples: int) -> "Elad":
         """The same with the first so many continuations.
 
@@ -116,7 +121,8 @@ class Elad:
         self, drafts: Sequence[Draft], scores: Sequence[StepScores], student: Student, task: Task, seed: int
     ) -> list[StepScores]:
         """What a call gives; what `scores` rest on is not asked for again."""
-        open_ = [place for place, one in enumerate(scores) if one.parts]
+        # A chain without steps or an answer had nothing to draw.
+        open_ = [place for place, one in enumerate(scores) if one.parts and drafts[place][1].answer is not None]
         if not open_:
             return list(scores)
         first = len(scores[open_[0]].detail["sampled"][0])

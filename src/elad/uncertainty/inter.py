@@ -35,7 +35,8 @@ class Inter:
     """Per step, how far other explanations that start with r_1..r_{i-1} disagree.
 
     Without `nli`: 1 - the share of M continuations that end in the chain's answer. One that cannot be
-    read agrees with nothing, and a chain without an answer is agreed with by none: 1 at every step.
+    read agrees with nothing, and a chain without an answer is agreed with by none: 1 at every step, and
+    nothing is drawn.
     With `nli`: the mean over M of 1 - mutual entailment of r_i and the first step of the continuation;
     it asks nothing of the answers.
     Continuations are drawn only up to the conclusion of the chain; each answers as a chain does, where it
@@ -49,7 +50,13 @@ class Inter:
     """So many of the samples are left out, because they were drawn before."""
 
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
-        """One measure per draft, from one batch of continuations over all of them."""
+        """One measure per draft, from one batch of continuations over all whose answers can be agreed with."""
+        open_ = [i for i, (_, chain) in enumerate(drafts) if self.nli is not None or chain.answer is not None]
+        asked = [drafts[i] for i in open_]
+        drawn = dict(zip(open_, self._drawn(asked, student, task, seed) if asked else [], strict=True))
+        return [drawn[i] if i in drawn else _unanswered(chain) for i, (_, chain) in enumerate(drafts)]
+
+    def _drawn(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
         places = [(problem, chain, place) for problem, chain in drafts for place in range(scored(chain))]
         prompts = [
             Prompt(
@@ -110,6 +117,11 @@ class Inter:
             )
             start = end
         return measured
+
+
+def _unanswered(chain: Chain) -> Measured:
+    count = scored(chain)
+    return Measured(values=(1.0,) * count, confidence=0.0, detail={"sampled": [[] for _ in range(count)]})
 
 
 def _open_end(prefix: str) -> str:

@@ -30,8 +30,8 @@ class LeastConfidence:
     ) -> list[StepScores]:
         """Scores in the drafts' order; confidence is the probability itself.
 
-        Edge cases: a chain without an answer, or one that does not fit the context, is wholly uncertain.
-        Raises: ValueError when the student gives a log-probability that is not one.
+        Edge cases: a chain without an answer, one that does not fit the context, and one whose log-probabilities are
+        no numbers are wholly uncertain.
         """
         pairs = [
             (
@@ -46,7 +46,6 @@ class LeastConfidence:
 
 
 def _scores(logs: Sequence[float]) -> StepScores:
-    if any(isnan(log) for log in logs):
-        raise ValueError(f"the student scored its answer as {logs}: not log-probabilities")
-    probability = exp(min(sum(logs), 0.0)) if logs else 0.0
+    total = sum(logs)
+    probability = 0.0 if not logs or isnan(total) else exp(min(total, 0.0))
     return StepScores(parts={}, steps=(), aggregate=1 - probability, confidence=probability)

@@ -7,7 +7,7 @@ as a score of steps, and as 1 - 1 / perplexity, which keeps the order and lies i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, isfinite
+from math import exp, isnan
 
 from elad.protocols import Prompt, Student, Task
 from elad.records import Chain, Problem, StepScores
@@ -28,8 +28,8 @@ class Perplexity:
     ) -> list[StepScores]:
         """Scores in the drafts' order; confidence is the mean probability itself.
 
-        Edge cases: a chain without steps, or one that does not fit the context, is wholly uncertain.
-        Raises: ValueError when the student gives a log-probability that is not one.
+        Edge cases: a chain without steps, one that does not fit the context, and one whose log-probabilities are no
+        numbers are wholly uncertain.
         """
         pairs = [
             (Prompt(messages=task.messages(problem), prefix=before), step)
@@ -55,10 +55,6 @@ def _combined(logs: Sequence[tuple[float, ...]], length: int) -> StepScores:
 
 
 def _improbable(logs: Sequence[float]) -> float:
-    """1 - the geometric mean of probabilities; 1 where there are none."""
-    if not logs:
-        return 1.0
-    mean = sum(logs) / len(logs)
-    if not isfinite(mean) and mean != float("-inf"):
-        raise ValueError(f"the student scored its text as {logs}: not log-probabilities")
-    return 1 - exp(min(mean, 0.0))
+    """1 - the geometric mean of probabilities; 1 where there are none, or they are no numbers."""
+    total = sum(logs)
+    return 1.0 if not logs or isnan(total) else 1 - exp(min(total / len(logs), 0.0))

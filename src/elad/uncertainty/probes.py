@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import exp, inf, isnan
 
 from elad.protocols import Prompt, Student, Task
@@ -71,12 +72,13 @@ def _weigh(probes: Sequence[Probe], student: Student, task: Task, *, per_token: 
 def normalised(choices: Sequence[str], logs: Sequence[tuple[float, ...]], *, per_token: bool = False) -> Belief:
     """The belief that log-probabilities of the choices' tokens, summed or per token, stand for; like choices are one.
 
-    Edge case: where none of them has a token, the belief that cannot be read.
-    Raises: ValueError for what is no log-probability.
+    Edge cases: where one of them has no token (its prompt did not fit), or is no number, nothing can be said of the
+    others either: the belief that cannot be read. Raises: ValueError for what is no log-probability.
     """
-    # No token scored means that the prompt did not fit: that is no evidence for the option.
-    totals = [sum(tokens) / (len(tokens) if per_token else 1) if tokens else -inf for tokens in logs]
-    if any(isnan(total) or total == inf for total in totals):
+    if not all(logs) or any(map(isnan, chain.from_iterable(logs))):
+        return {None: 1.0}
+    totals = [sum(tokens) / (len(tokens) if per_token else 1) for tokens in logs]
+    if inf in totals:
         raise ValueError(f"the student scored options as {totals}: not log-probabilities")
     top = max(totals, default=-inf)
     if top == -inf:

@@ -1,0 +1,74 @@
+"""What is picked does not depend on how the student's work is cut up."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_model
+import torch
+from loop_kit import experiment
+
+from elad import loop
+from elad.ledger.events import Event, Kind, Ledger
+from elad.loop import run
+
+WAYS: tuple[dict[str, Any], ...] = (
+    {"batch_size": 32, "batch_tokens": 65_536, "threads": 1},
+    {"batch_size": 1, "batch_tokens": 65_536, "threads": 1},
+    {"batch_size": 3, "batch_tokens": 65_536, "threads": 2},
+    {"batch_size": 32, "batch_tokens": 700, "threads": 2},
+)
+
+
+def picked(folder: Path, model: Path, *, batch_size: int, batch_tokens: int, threads: int) -> list[Any]:
+    """The questions of one round in their order, with their scores."""
+    student = {"engine": "transformers", "model": str(model), "dtype": "float32"}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        run(
+            experiment(
+                "rounds.count=1", "drafting.max_tokens=24", "drafting.temperature=1.0", "training.epochs=1",
+                student=student | {"batch_size": batch_size, "batch_tokens": batch_tokens},
+                uncertainty={"kind": "perplexity"},
+            ),
+            folder,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
+    picks = [event.payload for event in told(folder, Kind.PICK)]
+    return [(pick["problem_id"], pick["aggregate"]) for pick in picks]
+
+
+def test_scores_by_a_student_that_remembers_are_those_of_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model.save(tmp_path / "model")
+    remembered = picked(tmp_path / "remembered", model, **WAYS[0])
+    fed = len(told(tmp_path / "remembered", Kind.SCORE))
+    monkeypatch.setattr(loop, "along", lambda world, number: None)
+    forgotten = picked(tmp_path / "forgotten", model, **WAYS[0])
+    assert [id for id, _ in remembered] == [id for id, _ in forgotten]
+    assert [score for _, score in remembered] == pytest.approx([score for _, score in forgotten], abs=1e-4)
+    assert fed == len(told(tmp_path / "forgotten", Kind.SCORE)) > 0
+    stages = [
+        {event.payload["stage"] for event in told(tmp_path / name, Kind.STAGE)} for name in ("remembered", "forgotten")
+    ]
+    assert "draft, score" in stages[0] - stages[1]
+    assert {"draft", "score"} <= stages[1] - stages[0]
+
+
+def told(folder: Path, kind: Kind) -> list[Event]:
+    """The events of a kind."""
+    with Ledger(folder, write=False) as ledger:
+        return list(ledger.events(kind))
+
+
+def test_picks_do_not_depend_on_batches_tokens_or_threads(tmp_path: Path) -> None:
+    model = tiny_model.save(tmp_path / "model")
+    found = [picked(tmp_path / str(place), model, **way) for place, way in enumerate(WAYS)]
+    ids, scores = zip(*found[0], strict=True)
+    assert len(set(scores)) == len(scores), "scores that tie tell nothing"
+    for one in found[1:]:
+        assert [id for id, _ in one] == list(ids)
+        assert [score for _, score in one] == pytest.approx(scores, abs=1e-4)
