@@ -2,9 +2,17 @@
 
     python benchmarks/kills.py [--questions 2000] [--kills 50] [--faults 0.3] [--cap 0.6]
 
-Three campaigns on made-up sums, each killed with SIGKILL at random moments and resumed: on a good server that
-knows idempotency keys (totals must be those of a campaign that was never killed), on a bad one that knows them,
-and on a bad one that does not, both with a cap below what all questions would cost. Counted at the server's side.
+Campaigns on made-up sums, each killed with SIGKILL at random moments and resumed, until so many kills have met it
+alive; where it ends before, another of the next seed goes on with the count. Counted at the server's side. Each has a
+twin that is never killed:
+
+- on a good server that knows idempotency keys, and on one where the fault of a request is a function of its content
+  alone (those faults that end a request at once): all totals, outcomes and texts must be the twin's;
+- on a bad one that knows keys, and on a bad one that does not, with faults of all kinds by lot and a cap below what all
+  questions would cost. There the totals cannot be equal: what a kill sends again draws its fault anew, and under a cap
+  the order of arrival decides which questions are bought. Both must keep to the cap, spend 97 % of it, and have the
+  same text and the same charge for what both bought whole.
+
 The last line is JSON; `ratio` is the share of the checks that hold.
 """
 
@@ -16,21 +24,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from elad.errors import TeacherError
 from elad.experiment import Data, Experiment
-from elad.ledger.events import Ledger
+from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import Books, reconcile
 from elad.loop import run
 from elad.records import Problem
 from elad.teachers import call
-from elad.testing import ChaosServer, ChaosTeacher, Fault
+from elad.testing import ChaosServer, ChaosTeacher, Fault, service
+from elad.testing.faults import Plan
 
 OUT_OF_REACH = 4
+AT_ONCE = (
+    Fault.CONTEXT_LENGTH, Fault.SLOW, Fault.DUPLICATE, Fault.LENGTH, Fault.NO_USAGE, Fault.WRONG_MODEL,
+    Fault.REFUSAL, Fault.CONTENT_FILTER,
+)  # fmt: skip
+"""What ends a request the first time, so that it can last without keeping a campaign from its end."""
+SUMMED = ("kills", "requests", "replies", "lost", "billed", "money", "money_billed", "seconds")
 
 
 def main() -> None:
@@ -57,71 +72,131 @@ def main() -> None:
 
 
 def campaigns(scratch: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """What was found in each of the three."""
+    """What was found in each kind of campaign."""
+    share = args.faults / len(Fault)
+    all_kinds = dict.fromkeys(Fault, share)
+    at_once = dict.fromkeys(AT_ONCE, args.faults / len(AT_ONCE))
     with ChaosTeacher(answer=answer) as server:
         run(experiment(server.base_url, {"questions": args.questions}), scratch / "whole")
-    whole = books(scratch / "whole")
-    faults = {fault: args.faults / len(Fault) for fault in Fault}
-    cap = args.cap * whole.spent.money
-    found = {
-        "good server": killed(scratch / "good", {}, args, idempotent=True, cap=None),
-        "bad server, keys": killed(scratch / "keys", faults, args, idempotent=True, cap=cap),
-        "bad server, no keys": killed(scratch / "none", faults, args, idempotent=False, cap=cap),
+    cap = args.cap * books(scratch / "whole").spent.money
+    return {
+        "good server": killed(scratch / "good", {}, args, lasting=True),
+        "lasting faults": killed(scratch / "lasting", at_once, args, lasting=True),
+        "bad server, keys": killed(scratch / "keys", all_kinds, args, cap=cap),
+        "bad server, no keys": killed(scratch / "none", all_kinds, args, cap=cap, idempotent=False),
     }
-    good = found["good server"]
-    good["checks"]["totals as if never killed"] = (good["replies"], good["money"]) == (
-        whole.replies,
-        round(whole.spent.money, 9),
-    )
-    good["checks"]["every question billed once"] = good["billed"] == args.questions
-    return found
 
 
 def killed(
-    folder: Path, faults: Mapping[Fault, float], args: argparse.Namespace, *, idempotent: bool, cap: float | None
-) -> dict[str, Any]:
-    """One campaign, killed so many times and then left to end."""
-    chaos = ChaosTeacher(
-        seed=args.seed, answer=answer, faults=faults, idempotent=idempotent, latency_ms=5, slow_seconds=0.1,
+    scratch: Path, faults: Mapping[Fault, float], args: argparse.Namespace, *, cap: float | None = None,
+    idempotent: bool = True, lasting: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Campaigns of one kind, added up until so many kills have met one alive, each with its twin."""
+    checks: dict[str, bool] = {}
+    total: dict[str, Any] = dict.fromkeys(SUMMED, 0)
+    twin: dict[str, Any] = dict.fromkeys(SUMMED, 0)
+    seeds = 0
+    while total["kills"] < args.kills:
+        settings = {"questions": args.questions, "idempotent": idempotent, "cap": cap}
+        seed, left = args.seed + seeds, args.kills - total["kills"]
+        told: dict[str, dict[str, Any]] = {}
+        for name, kills in (("twin", 0), ("killed", left)):
+            with chaos(seed, faults, idempotent=idempotent, lasting=lasting) as server:
+                told[name] = campaign(server, scratch / f"{name}-{seed}", settings, kills, seed)
+        assert told["killed"]["kills"], "no kill has met a campaign alive"
+        for check, held in compared(scratch, seed, told["killed"], told["twin"], same=lasting):
+            checks[check] = checks.get(check, True) and held
+        total = {key: total[key] + told["killed"][key] for key in SUMMED}
+        twin = {key: twin[key] + told["twin"][key] for key in SUMMED}
+        seeds += 1
+    found = {**total, "twin": twin, "cap": cap, "campaigns": seeds, "checks": checks}
+    print(scratch.name, found, flush=True)
+    return found
+
+
+def chaos(seed: int, faults: Mapping[Fault, float], *, idempotent: bool, lasting: bool) -> ChaosTeacher:
+    """The server of a campaign."""
+    service.Plan = Lasting if lasting else Plan
+    return ChaosTeacher(
+        seed=seed, answer=answer, faults=faults, idempotent=idempotent, latency_ms=5, slow_seconds=0.1,
         stall_seconds=1.5, retry_after_seconds=0.05, limit=48,
     )  # fmt: skip
+
+
+class Lasting(Plan):
+    """Each request meets the same fault as often as it is sent."""
+
+    def draw(self, digest: str) -> Fault | None:
+        """The fault of the first one of this content."""
+        self._seen.clear()
+        return super().draw(digest)
+
+
+def campaign(server: ChaosServer, folder: Path, settings: dict[str, Any], kills: int, seed: int) -> dict[str, Any]:
+    """One campaign, killed at most so many times and then left to end: the books of both sides, and what holds."""
     began = time.monotonic()
-    with chaos as server:
-        settings = {"questions": args.questions, "idempotent": idempotent, "cap": cap}
-        met = kill_often(server, folder, settings, args)
-        kept, seen = books(folder), server.books
+    met = kill_often(server, folder, settings, kills, seed)
+    kept, seen = books(folder), server.books
     most = max(tally.billed for tally in seen.requests.values())
     # A change of price is what the user's table cannot know; all else that was billed is on our books.
     changed = seen.faults.get(Fault.PRICE_CHANGE, 0) * kept.spent.money / max(1, kept.requests)
     checks = {
         "books add up": kept.problems == () and kept.open == (),
         "no more billed than counted": seen.money - 2 * changed <= kept.spent.money + 1e-9,
-        "no request billed more often than counted": most <= (1 if idempotent else 2),
+        "no request billed more often than counted": most <= (1 if settings["idempotent"] else 2),
     }
+    cap = settings["cap"]
     if cap is not None:
         checks["under the cap"] = kept.spent.money <= cap
         checks["97 % of the cap bought"] = kept.spent.money >= 0.97 * cap
-    told: dict[str, Any] = {
+    print(folder.name, met, *kept.problems[:3], flush=True)
+    return {
         "kills": met, "requests": kept.requests, "replies": kept.replies, "lost": kept.lost, "billed": seen.billed,
-        "money": round(kept.spent.money, 9), "money_billed": round(seen.money, 9), "cap": cap,
+        "money": round(kept.spent.money, 9), "money_billed": round(seen.money, 9),
         "seconds": round(time.monotonic() - began), "checks": checks,
     }  # fmt: skip
-    print(folder.name, told, *kept.problems[:3], flush=True)
-    return told
 
 
-def kill_often(server: ChaosServer, folder: Path, settings: dict[str, Any], args: argparse.Namespace) -> int:
-    """Kills the campaign when so many more requests have arrived at the server; gives how often it was alive."""
-    rng, met = Random(args.seed), 0
-    apart = max(1, int(args.cap * args.questions) // args.kills)  # at most: the capped campaigns are to bear all kills
-    for _ in range(args.kills):
+def compared(
+    scratch: Path, seed: int, killed: dict[str, Any], twin: dict[str, Any], *, same: bool
+) -> Iterator[tuple[str, bool]]:
+    """What holds of a campaign, of its twin, and between the two; `same`: they must end alike in all."""
+    yield from killed["checks"].items()
+    yield "the twin's own checks", all(twin["checks"].values())
+    ours, theirs = (replies(scratch / f"{name}-{seed}") for name in ("killed", "twin"))
+    if same:
+        figures = ("requests", "replies", "lost", "billed", "money", "money_billed")
+        yield "totals as the twin's", all(abs(killed[key] - twin[key]) < 1e-9 for key in figures)
+        yield "outcomes, texts and charges as the twin's", ours == theirs
+        return
+    whole = [key for key in ours.keys() & theirs.keys() if ours[key][0] == theirs[key][0] == "ok"]
+    yield "texts and charges as the twin's, where both are whole", all(ours[key] == theirs[key] for key in whole)
+
+
+def replies(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Of each reply in a ledger: its outcome, its text, and what was told of its tokens."""
+    found: dict[str, tuple[Any, ...]] = {}
+    with Ledger(folder, write=False) as ledger:
+        for event in ledger.events(Kind.REPLY):
+            charge = event.payload["charge"]
+            tokens = None if charge["estimated"] else (charge["tokens_in"], charge["tokens_out"])
+            found[event.key] = event.payload["outcome"], event.payload["text"], tokens
+    return found
+
+
+def kill_often(server: ChaosServer, folder: Path, settings: dict[str, Any], kills: int, seed: int) -> int:
+    """Kills the campaign when so many more requests have arrived at the server, until it ends; gives how often."""
+    rng, met = Random(seed), 0
+    apart = max(1, int(0.6 * settings["questions"]) // max(1, kills))  # at most: it is to bear all kills
+    while met < kills:
         mark = server.books.arrived + rng.randint(1, apart)
         process = start(server, folder, settings)
         while process.poll() is None and server.books.arrived < mark:
             time.sleep(0.001)  # the server lives in this process too, and needs its turn
         met += process.poll() is None
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        if process.wait() == 0:
+            return met
     while (status := start(server, folder, settings).wait()) == OUT_OF_REACH:
         pass
     assert status == 0, f"the campaign ended with status {status}"

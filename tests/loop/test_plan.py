@@ -280,19 +280,42 @@ def test_a_cap_on_money_without_a_price_is_refused_as_a_run_is() -> None:
     assert isinstance(CliRunner().invoke(app, [*words, "--set", teacher]).exception, RefusedError)
 
 
-def test_status_shows_what_was_forecast_beside_what_it_took(tmp_path: Path) -> None:
+def ran(folder: Path, teacher: str) -> tuple[Any, str]:
+    """What `status` tells of a run of four questions, and the line of its forecast."""
     rows = [{"id": one.id, "question": one.question, "answer": one.answer} for one in problems(12, 1, "p")]
     for name, part in (("pool", rows[:8]), ("heldout", rows[8:])):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), encoding="utf-8")
-    (tmp_path / "experiment.yaml").write_text(
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), encoding="utf-8")
+    (folder / "experiment.yaml").write_text(
         "data: {pool: pool.jsonl, heldout: heldout.jsonl}\ntask: numeric\nstudent: {engine: fake}\n"
-        "teacher: {kind: fake, price: {input: 1, output: 2}}\nrounds: {count: 1, questions: 4}\n",
+        f"teacher: {teacher}\nrounds: {{count: 1, questions: 4}}\n",
         encoding="utf-8",
     )
-    words = ["run", str(tmp_path / "experiment.yaml"), "--out", str(tmp_path / "run")]
+    words = ["run", str(folder / "experiment.yaml"), "--out", str(folder / "run")]
     first = CliRunner().invoke(app, words)
     assert first.exit_code == 0, first.output
-    told = json.loads(CliRunner().invoke(app, ["status", str(tmp_path / "run"), "--json"]).stdout)
+    told = json.loads(CliRunner().invoke(app, ["status", str(folder / "run"), "--json"]).stdout)
+    return told, " ".join(CliRunner().invoke(app, ["status", str(folder / "run")]).stdout.split())
+
+
+def test_status_shows_what_was_forecast_beside_what_it_took(tmp_path: Path) -> None:
+    told, shown = ran(tmp_path, "{kind: fake, price: {input: 1, output: 2}}")
     assert told["forecast"]["questions"] == 4
     assert 0 < told["forecast"]["money"]["p10"] < told["forecast"]["money"]["p90"]
-    assert "forecast for 4 questions" in CliRunner().invoke(app, ["status", str(tmp_path / "run")]).stdout
+    assert "forecast for 4 questions" in shown
+    assert "money" in shown.partition("forecast for")[2]
+
+
+def test_a_teacher_without_a_price_is_forecast_in_calls_tokens_and_time(tmp_path: Path) -> None:
+    with ChaosTeacher(latency_ms=20) as server:
+        told, shown = ran(tmp_path, f"{{kind: openai, base_url: '{server.base_url}', model: m}}")
+    assert told["forecast"]["calls"]["p10"] > 0
+    assert 0 < told["spent"]["revising"] <= told["spent"]["seconds"]
+    line = shown.partition("forecast for 4 questions")[2]
+    assert [name for name in ("calls", "tokens_in", "tokens_out", "seconds", "money") if name in line] == [
+        "calls", "tokens_in", "tokens_out", "seconds",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("teacher", ["{kind: fake}", "{kind: reference}"])
+def test_a_teacher_that_answers_at_once_and_for_nothing_is_not_forecast(tmp_path: Path, teacher: str) -> None:
+    assert ran(tmp_path, teacher)[0]["forecast"] is None

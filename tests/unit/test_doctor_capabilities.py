@@ -1,8 +1,9 @@
 """The record of what an endpoint bears: written by the doctor, used by runs, and never trusted blindly."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from doctor_kit import CANARY, MODEL, able, line, looked, refuses
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from elad.outcomes import Purpose, ReplyOutcome
 from elad.records import Message, Problem, Request
-from elad.teachers.capabilities import KEPT_DAYS, Capabilities, conceded, keep, known, place
+from elad.teachers.capabilities import KEPT_DAYS, Capabilities, keep, known, place
 from elad.teachers.endpoint import Concession
+from elad.teachers.openai import OpenAI
+from elad.testing import ChaosTeacher
 
 URL = "http://127.0.0.1:9/v1"
 SCHEMA = {"type": "object", "properties": {"legs_of_it": {"type": "integer"}}}
@@ -28,6 +31,11 @@ def record(**changes: Any) -> Capabilities:
         **changes,
     }
     return Capabilities(**fields)
+
+
+def conceded(base_url: str) -> tuple[Concession, ...] | None:
+    found = known(base_url, MODEL)
+    return found and found.conceded
 
 
 def asked(question: str) -> Request:
@@ -54,20 +62,34 @@ def test_a_run_starts_with_what_the_doctor_learnt() -> None:
     assert "schema" in reply.reason
 
 
+@pytest.mark.parametrize("channel", ["live", "batch"])
+@pytest.mark.parametrize(("context", "warned"), [(None, False), (100, True), (700, True), (1300, False)])
+def test_a_run_warns_once_of_what_does_not_fit_the_context_that_the_doctor_found(
+    caplog: pytest.LogCaptureFixture, channel: Literal["live", "batch"], context: int | None, warned: bool
+) -> None:
+    with ChaosTeacher() as server:
+        keep(record(address=server.base_url, context=context))
+        teacher = OpenAI(base_url=server.base_url, model=MODEL, channel=channel).open()
+        replies = list(teacher.ask(replace(asked("How many legs? " * 200), seed=n, schema=None) for n in range(3)))
+        teacher.close()
+    assert [reply.outcome for reply in replies] == [ReplyOutcome.OK] * 3
+    assert [f"its context of {context}" in note for note in caplog.messages] == [True] * warned
+
+
 def test_the_doctor_itself_starts_afresh() -> None:
     with able() as server:
         keep(record(address=server.base_url, conceded=tuple(Concession)))
         found = looked(server.base_url)
     assert found.capabilities
     assert found.capabilities.conceded == ()
-    assert conceded(server.base_url, MODEL) == frozenset()
+    assert conceded(server.base_url) == ()
 
 
 def test_an_endpoint_that_does_not_answer_leaves_the_record_as_it_was() -> None:
     with able(refuses("model", status=500)) as server:
         keep(record(address=server.base_url))
         looked(server.base_url)
-        assert conceded(server.base_url, MODEL) == {Concession.SCHEMA}
+        assert conceded(server.base_url) == (Concession.SCHEMA,)
 
 
 @pytest.mark.parametrize(("days", "used"), [(0, True), (KEPT_DAYS - 1, True), (KEPT_DAYS + 1, False), (-400, False)])
@@ -83,7 +105,7 @@ def test_a_record_grows_old(days: int, used: bool) -> None:
 def test_a_damaged_record_is_ignored_and_said_to_be(damaged: bytes, caplog: pytest.LogCaptureFixture) -> None:
     place(URL, MODEL).parent.mkdir(parents=True)
     place(URL, MODEL).write_bytes(damaged)
-    assert conceded(URL, MODEL) == frozenset()
+    assert known(URL, MODEL) is None
     (note,) = caplog.messages
     assert str(place(URL, MODEL)) in note
     assert "elad doctor" in note
@@ -113,7 +135,6 @@ def test_what_is_kept_is_known(kinds: set[Concession], context: int | None, mode
     kept = record(conceded=tuple(sorted(kinds)), context=context, model=model)
     keep(kept)
     assert known(URL, model) == kept
-    assert conceded(URL, model) == kinds
 
 
 def test_no_key_is_in_a_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,14 +87,17 @@ def _run(experiment: "Experiment", folder: Path, *, as_json: bool) -> None:
 
 
 def plan_first(experiment: "Experiment", folder: Path) -> None:
-    """Says what a priced teacher will cost and keeps it beside the ledger, for `elad status`."""
+    """Says what a teacher that takes money or time will take, and keeps it beside the ledger, for `elad status`."""
     from elad.plan.plan import keep, plan
 
-    if getattr(experiment.teacher, "price", None) is None or (folder / "ledger.sqlite").exists():
+    takes = any(getattr(experiment.teacher, name, None) for name in ("price", "concurrency"))
+    if not (takes and experiment.reviser.needs) or (folder / "ledger.sqlite").exists():
         return
     found = plan(experiment)
-    money = found.wanted.money
-    err.print(f"forecast: {money.p10:.4f} to {money.p90:.4f} {found.currency} for {found.wanted.questions} questions")
+    calls, money, seconds = found.wanted.calls, found.wanted.money, found.wanted.seconds
+    parts = [f"{money.p10:.4f} to {money.p90:.4f} {found.currency}"] if found.priced else []
+    parts += [f"{calls.p10:.0f} to {calls.p90:.0f} calls", f"{seconds.p10:.0f} to {seconds.p90:.0f} s of waiting"]
+    err.print(f"forecast: {', '.join(parts)} for {found.wanted.questions} questions", highlight=False)
     keep(found, folder)
 
 

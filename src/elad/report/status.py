@@ -20,7 +20,8 @@ def status(folder: Path) -> dict[str, Any]:
     """State, rounds, what was spent, the caps, and how requests and revisions ended.
 
     `tokens_in`, `tokens_out` and `money` of a round are what its arm spent in it. Of a control there are the rounds,
-    and once the run has ended, what both arms say against each other.
+    and once the run has ended, what both arms say against each other. `revising` are the seconds of the stages that ask
+    the teacher, of those that came to their end; the student goes on with chains in them, too.
     Raises: RunFolderError when there is no ledger in the folder.
     """
     with Ledger(folder, write=False) as ledger:
@@ -40,6 +41,7 @@ def status(folder: Path) -> dict[str, Any]:
                 "tokens_in": spent.tokens_in,
                 "tokens_out": spent.tokens_out,
                 "seconds": ledger.elapsed_seconds(),
+                "revising": _revising(ledger),
                 "estimated": spent.estimated,
             },
             "budget": sessions[-1].payload["experiment"]["budget"] if sessions else {},
@@ -131,15 +133,26 @@ def outcome_table(told: dict[str, Any]) -> Table:
 
 
 def forecast_line(told: dict[str, Any]) -> str | None:
-    """What was forecast before the run beside what it took; None where nothing was forecast."""
+    """What was forecast before the run beside what it took; None where nothing was forecast.
+
+    The seconds are those of waiting for the teacher.
+    """
     forecast, spent = told["forecast"], told["spent"]
     if forecast is None:
         return None
+    named = {name: spent[name] for name in ("calls", "tokens_in", "tokens_out", "money")}
+    named["seconds"] = spent["revising"]
     parts = [
-        f"{name} {forecast[name]['p10']:,.4g} to {forecast[name]['p90']:,.4g} (now {spent[name]:,.4g})"
-        for name in ("calls", "tokens_in", "tokens_out", "money")
+        f"{name} {forecast[name]['p10']:,.4g} to {forecast[name]['p90']:,.4g} (now {now:,.4g})"
+        for name, now in named.items()
+        if name != "money" or forecast["priced"]
     ]
     return f"forecast for {forecast['questions']} questions: {', '.join(parts)}"
+
+
+def _revising(ledger: Ledger) -> float:
+    stages = (event.payload for event in ledger.events(Kind.STAGE))
+    return sum(stage["seconds"] for stage in stages if stage["stage"] == "revise")
 
 
 def _has_control(sessions: Sequence[Event]) -> bool:

@@ -110,6 +110,7 @@ class BatchTeacher:
         return wave
 
     def _drawn(self, request: Request) -> _Drawn:
+        self._endpoint.look_for_room(request)
         without = self._endpoint.conceded
         try:
             line, fault = input_line(request.key, self._endpoint.body(request, without)), ""

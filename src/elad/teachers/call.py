@@ -63,6 +63,7 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
+        self._endpoint.look_for_room(self._request)
         try:
             completion = retrying(self._attempt)
         except Stopped:

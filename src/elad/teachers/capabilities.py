@@ -19,7 +19,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What `elad doctor` found of one model at one address."""
+    """What `elad doctor` found of one model at one address.
+
+    Runs go by `conceded` and `context`; `elad doctor --json` shows the rest.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -31,7 +34,7 @@ class Capabilities:
     conceded: tuple[Concession, ...] = ()
     """What it turned down and is not asked for any more."""
     context: int | None = None
-    """Tokens that it grants, where it says so."""
+    """Tokens that it grants to a prompt and its reply, where it says so."""
     top_logprobs: int | None = None
     """The most alternatives for a token that it told; None where that could not be found out."""
     seconds: float | None = None
@@ -75,9 +78,3 @@ def known(base_url: str, model: str, *, now: datetime | None = None) -> Capabili
         return None
     age = (now or datetime.now(UTC)) - found.at
     return found if abs(age) <= timedelta(days=KEPT_DAYS) else None
-
-
-def conceded(base_url: str, model: str) -> frozenset[Concession]:
-    """What a run need not ask this endpoint for, by the record."""
-    found = known(base_url, model)
-    return frozenset(found.conceded) if found else frozenset()

@@ -55,6 +55,7 @@ _OF_FIELD = {
 """What may be turned down where a 400 names the field of the request that is wrong."""
 _OF_THE_PROMPT = ("context_length", "content_", "prompt")
 """Parts of the code of a 400 that is about what was asked, not about how."""
+_MOST_BYTES_A_TOKEN = 5
 _LOG = logging.getLogger(__name__)
 _LEAST_KEY = 12
 """Characters; those of vendors have 32 and more."""
@@ -80,6 +81,8 @@ class Link:
     """Whether its replies are charged as lines of a batch."""
     conceded: frozenset[Concession] = frozenset()
     """What it is known to turn down, by the record of an earlier look."""
+    context: int | None = None
+    """Tokens that it grants to a prompt and its reply, by that record."""
 
 
 class Endpoint:
@@ -91,6 +94,8 @@ class Endpoint:
         self._key = key
         self._conceded = link.conceded
         self._lock = threading.Lock()
+        self._cramped = False
+        """Whether the user was told of a request that does not fit the context."""
         self._failing: dict[str, float] = {}
         """When a request that is under way failed first."""
         self.pace = Pace(link.concurrency, timeout_seconds=link.timeout_seconds, tell=self.tell_pause)
@@ -173,6 +178,23 @@ class Endpoint:
             tokens_cached=min(most.tokens_cached, tokens_in),
             tokens_out=min(counter.tokens_out(text), most.tokens_out),
         )
+
+    def look_for_room(self, request: Request) -> None:
+        """Warns, once, of a request that is too long for the context that `elad doctor` found.
+
+        Where its tokens are not counted by the model's tokenizer, they are taken to be as few as prose has.
+        """
+        context, counter, reply = self.link.context, self.link.counter, request.sampling.max_tokens
+        if context is None or self._cramped or self.most(request).tokens_in + reply <= context:
+            return
+        fewest = sum(utf8_length(message.content) for message in request.messages) // _MOST_BYTES_A_TOKEN
+        prompt = counter.tokens_in(request) if counter else fewest
+        with self._lock:
+            told, self._cramped = self._cramped, self._cramped or prompt + reply > context
+        if self._cramped and not told:
+            asks = f"a prompt of {'' if counter else 'about '}{prompt} tokens and a reply of up to {reply}"
+            remedy = "serve a longer context, or lower reviser.max_tokens; `elad doctor` looks again"
+            _LOG.warning("%s: %s do not fit its context of %d: %s", self.where, asks, context, remedy)
 
     def ask(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         stopped = threading.Event()

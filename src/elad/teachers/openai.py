@@ -78,7 +78,7 @@ class OpenAI:
 
         Raises: ConfigError when a remote endpoint has no key, or the key cannot be sent in a header.
         """
-        from elad.teachers.capabilities import conceded
+        from elad.teachers.capabilities import known
         from elad.teachers.channel import way
         from elad.teachers.counting import TokenCounter
         from elad.teachers.endpoint import Link, public_url
@@ -86,6 +86,7 @@ class OpenAI:
         key = read_key(self.api_key_env, self.api_key_file)
         if not key and not _is_local(self.base_url):
             raise ConfigError(f"teacher.api_key_env: set {self.api_key_env}, the key for {public_url(self.base_url)}")
+        found = known(self.base_url, self.model)
         link = Link(
             base_url=self.base_url,
             model=self.model,
@@ -97,7 +98,8 @@ class OpenAI:
             free=self.price is not None and self.price.free,
             cached=not _is_local(self.base_url) if self.cache is None else self.cache,
             counter=TokenCounter(self.tokenizer) if self.tokenizer else None,
-            conceded=conceded(self.base_url, self.model),
+            conceded=frozenset(found.conceded) if found else frozenset(),
+            context=found.context if found else None,
         )
         return way(self.channel, f"openai:{self.model}", link, key)
 
