@@ -20,8 +20,10 @@ models: setup
 demo: setup
 	$(BIN)/elad demo
 
+# A process a core, one thread each: threads that share a core wait for one another by spinning.
+test: export OMP_NUM_THREADS = 1
 test: models
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff check .

@@ -16,6 +16,9 @@ twin that is never killed:
 The last line is JSON; `ratio` is the share of the checks that hold.
 """
 
+# The server's plan of faults is put in another's place (`chaos`).
+# pyright: reportPrivateImportUsage=false
+
 import argparse
 import json
 import re
@@ -73,9 +76,9 @@ def main() -> None:
 
 def campaigns(scratch: Path, args: argparse.Namespace) -> dict[str, Any]:
     """What was found in each kind of campaign."""
-    share = args.faults / len(Fault)
-    all_kinds = dict.fromkeys(Fault, share)
-    at_once = dict.fromkeys(AT_ONCE, args.faults / len(AT_ONCE))
+    faults: float = args.faults
+    all_kinds: dict[Fault, float] = {kind: faults / len(Fault) for kind in Fault}
+    at_once: dict[Fault, float] = {kind: faults / len(AT_ONCE) for kind in AT_ONCE}
     with ChaosTeacher(answer=answer) as server:
         run(experiment(server.base_url, {"questions": args.questions}), scratch / "whole")
     cap = args.cap * books(scratch / "whole").spent.money
