@@ -107,6 +107,10 @@ ROWS = (
         (Target("ratio", "entropy-style scores, against lm-polygraph", 2.0),), needs="ELAD_POLYGRAPH",
     ),
     Row(
+        "vllm", "vllm.py", "--questions 32 --repeats 1", "--questions 120",
+        (Target("ratio", "the vLLM engine, against bare vLLM", 0.9),), needs="ELAD_VLLM",
+    ),
+    Row(
         "scale", "scale.py", "--sizes 200 1000 5000", "--sizes 500 5000 50000",
         (
             Target("ratio", "time of a further question, large pool against small", 1.2, most=True),

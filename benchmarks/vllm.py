@@ -2,10 +2,10 @@
 
     python benchmarks/vllm.py --python /opt/vllm/bin/python [--questions 120] [--tokens 64] [--flight 128] [--repeats 3]
 
-`--python` is that of the environment with vLLM. Each side has an engine of its own with the same settings, which waits
-while it is the other's turn. Replies are greedy and end by themselves or at their bound. Bare vLLM is given token ids
-and is not asked for log-probabilities. No turn's questions are those of another. The last line is JSON; `ratio` is
-elad's tokens/s over bare tokens/s.
+`--python` is that of the environment with vLLM, by default what ELAD_VLLM names. Each side has an engine of its own
+with the same settings, which waits while it is the other's turn. Replies are greedy and end by themselves or at their
+bound. Bare vLLM is given token ids and is not asked for log-probabilities. No turn's questions are those of another.
+The last line is JSON; `ratio` is elad's tokens/s over bare tokens/s.
 """
 
 import argparse
@@ -94,12 +94,14 @@ def engine(student: VllmStudent, prompts: list[Prompt], bound: int) -> tuple[flo
 def main() -> None:
     """Prints each turn's rates and the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--python", required=True)
+    parser.add_argument("--python", default=os.environ.get("ELAD_VLLM"), help="by default what ELAD_VLLM names")
     parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--flight", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    if not args.python:
+        parser.error("--python: needed where ELAD_VLLM names none")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # of each side; alone, either would take all memory
     student = Vllm(python=args.python, concurrency=args.flight).open()
     student.generate(asked(0, args.flight), Sampling(max_tokens=8))  # before the other's engine takes its memory
