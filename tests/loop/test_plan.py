@@ -287,7 +287,7 @@ def ran(folder: Path, teacher: str) -> tuple[Any, str]:
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), encoding="utf-8")
     (folder / "experiment.yaml").write_text(
         "data: {pool: pool.jsonl, heldout: heldout.jsonl}\ntask: numeric\nstudent: {engine: fake}\n"
-        f"teacher: {teacher}\nrounds: {{count: 1, questions: 4}}\n",
+        f"teacher: {teacher}\nrounds: {{count: 1, questions: 4}}\nreviser: {{kind: first_error, judge: direct}}\n",
         encoding="utf-8",
     )
     words = ["run", str(folder / "experiment.yaml"), "--out", str(folder / "run")]

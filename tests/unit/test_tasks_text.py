@@ -50,6 +50,7 @@ def test_says_why_there_is_no_answer(text: str, finished: bool, outcome: ParseOu
 def test_what_is_concluded_is_parsed(answer: str) -> None:
     assume(len(answer.split()) <= 20)
     assume(any(c.isalnum() for c in answer))
+    assume("answer" not in answer.lower())  # such a one would announce a conclusion itself
     problem = replace(LETTERS, answer=answer)
     parsed = TASK.parse(TASK.conclusion(problem, answer), problem)
     assert TASK.same(parsed.answer, answer, problem)
