@@ -11,11 +11,10 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from elad.errors import StudentError
+from elad.students.replies import ASK
 
 T = TypeVar("T")
 
-ASK = 4
-"""Every so many tokens a reply is looked at, whether it may end."""
 _SILENCE_SECONDS = 1800.0
 """A server that has sent nothing for so long has failed: requests wait in its queue, and a long one takes minutes."""
 _KEPT_SECONDS = 2.0

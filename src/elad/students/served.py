@@ -20,10 +20,10 @@ from elad.records import Example, Message, Sampling, digest
 from elad.settings import Training
 from elad.students import inspection
 from elad.students.asking import asked_to_write, read_reply, weigh
-from elad.students.completions import ASK, Api
+from elad.students.completions import Api
 from elad.students.hosts import Own, Remote
 from elad.students.models import model_folder
-from elad.students.sampling import NO_TOKEN
+from elad.students.replies import ASK, generation, said
 from elad.students.transformers import TransformersStudent, fingerprints, holds_adapter, saving
 from elad.training.memory import release
 from elad.training.rows import encode_fitting, encode_prompt, encode_text
@@ -82,11 +82,11 @@ class VllmStudent:
                 if until is None or len(tokens) % ASK:
                     return False
                 with self._asking:
-                    return until(place, self._text(tokens))
+                    return until(place, said(self.tokenizer, tokens, self.ends))
 
             pieces = api.complete if until is None else api.pieces
             tokens, nats = read_reply(pieces(rows[place], asked), self.ends, bound, stop)
-            return self._generation(tokens, nats)
+            return generation(self.tokenizer, tokens, nats, self.ends)
 
         nothing = Generation(text="", finished=False, tokens=0)
         return self._each(rows, written, nothing)
@@ -184,18 +184,6 @@ class VllmStudent:
             for place, one in zip(order, made, strict=True):
                 out[place] = one
         return out
-
-    def _generation(self, tokens: Sequence[int], nats: float) -> Generation:
-        return Generation(
-            text=self._text(tokens),
-            finished=bool(tokens) and tokens[-1] in self.ends,
-            tokens=len(tokens),
-            surprise=nats / len(tokens) if tokens else None,
-        )
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        said = [token for token in tokens if token != NO_TOKEN and token not in self.ends]
-        return self.tokenizer.decode(said, skip_special_tokens=True)
 
     def _here(self) -> TransformersStudent:
         """The same student in this process, loaded when it is first wanted."""

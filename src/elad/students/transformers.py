@@ -23,11 +23,11 @@ from elad.protocols import Fit, Generation, Objective, Prompt
 from elad.records import Example, Sampling, digest
 from elad.settings import Training
 from elad.students import inspection
-from elad.students.decoding import Decoder, Written
+from elad.students.decoding import Decoder
 from elad.students.embedding import vectors
 from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
-from elad.students.sampling import NO_TOKEN
+from elad.students.replies import ASK, generation, said
 from elad.training.memory import release
 from elad.training.rows import encode_fitting, encode_prompt, encode_text
 from elad.training.trainer import train
@@ -36,9 +36,6 @@ __all__ = ["Transformers"]
 
 MANIFEST = "elad.json"
 """In every checkpoint folder: what it was trained from, and on what."""
-
-_ASK = 4
-"""Every so many tokens a reply is looked at, whether it may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +120,13 @@ class TransformersStudent:
         most = sampling.max_tokens
         fitting = [encode_fitting(self.tokenizer, prompt, most=most, context=self.context) for prompt in prompts]
 
+        tokenizer, ends = self.tokenizer, self.decoder.ends
+
         def stop(place: int, ids: Sequence[int]) -> bool:
-            return until is not None and len(ids) % _ASK == 0 and until(place, self._text(ids))
+            return until is not None and len(ids) % ASK == 0 and until(place, said(tokenizer, ids, ends))
 
         written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
-        return [self._generation(one) for one in written]
+        return [generation(tokenizer, one.tokens, one.nats, ends) for one in written]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
         """Log-probability, in nats, of each token of each target right after its prompt.
@@ -197,19 +196,6 @@ class TransformersStudent:
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
-
-    def _generation(self, written: Written) -> Generation:
-        ids = written.tokens
-        return Generation(
-            text=self._text(ids),
-            finished=bool(ids) and ids[-1] in self.decoder.ends,
-            tokens=len(ids),
-            surprise=written.nats / len(ids) if ids else None,
-        )
-
-    def _text(self, ids: Sequence[int]) -> str:
-        said = [token for token in ids if token != NO_TOKEN and token not in self.decoder.ends]
-        return self.tokenizer.decode(said, skip_special_tokens=True)
 
     def trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained."""
