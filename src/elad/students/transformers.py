@@ -246,8 +246,7 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
             trust_remote_code=False,
             use_safetensors=True,
         )
-    if tokenizer.eos_token_id is None:
-        raise StudentError(f"{folder}: its tokenizer has no end-of-text token")
+    ends = inspection.ends(folder, tokenizer)
     weights = fingerprints(folder)
     if adapter:
         from peft import PeftModel
@@ -257,7 +256,9 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
         weights += fingerprints(adapter)
     if getattr(model, "_is_stateful", False):
         raise StudentError(f"{folder}: keeps a state in place of keys and values, and cannot be decoded here")
-    model.generation_config = _plain_generation(model, tokenizer)
+    # Nothing else of its own settings is kept, and `generate` would take each for a default: a penalty or a list of
+    # suppressed tokens bends what is drafted, and neither what is scored nor what is trained.
+    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=sorted(ends))
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
@@ -266,18 +267,6 @@ def _load(settings: Transformers, folder: Path, *, adapter: Path | None) -> Tran
     student = TransformersStudent(settings, model, tokenizer, identity=identity, adapted=adapted)
     student.decoder.check()
     return student
-
-
-def _plain_generation(model: Any, tokenizer: Any) -> GenerationConfig:
-    """Greedy generation that ends where the tokenizer or the model's own settings end a reply.
-
-    Nothing else of those settings is kept, and `generate` would take each of them for a default: a penalty or a
-    list of suppressed tokens bends what is drafted, and neither what is scored nor what is trained.
-    """
-    told = model.generation_config.eos_token_id
-    own = told if isinstance(told, list) else [told]
-    ends = dict.fromkeys(end for end in (tokenizer.eos_token_id, *own) if end is not None)
-    return GenerationConfig(do_sample=False, eos_token_id=list(ends))
 
 
 @contextmanager
