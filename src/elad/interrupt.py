@@ -6,6 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
+SLICE_SECONDS = 0.5
+"""So long a wait goes on before it looks whether it is to end."""
+
 _OPEN: list["Interrupt"] = []
 _OVER: list[Callable[[], bool]] = []
 

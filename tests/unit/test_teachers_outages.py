@@ -34,7 +34,7 @@ class Clock:
 def test_a_quota_that_is_used_up_ends_the_asking_and_long_pauses_are_told(
     serve: Callable[..., ChatServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "SLICE_SECONDS", 0.0)
     endpoint = serve(failure(429, "used up", **{"Retry-After": "100"}))
     with opened(endpoint) as teacher:
         teacher.pace = pace.Pace(4, Clock(30.0), tell=teacher.tell_pause)
@@ -56,7 +56,7 @@ def test_a_long_pause_of_an_endpoint_out_of_order_is_the_paces(serve: Callable[.
 def test_a_long_pause_is_waited_for_although_nothing_was_answered_yet(
     serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "SLICE_SECONDS", 0.0)
     endpoint = serve(failure(503, "loading", **{"Retry-After": "300"}), completion("4"))
     with opened(endpoint, attempts=1) as teacher:
         teacher.pace = pace.Pace(1, Clock(30.0))
@@ -66,7 +66,7 @@ def test_a_long_pause_is_waited_for_although_nothing_was_answered_yet(
 def test_long_pauses_without_end_end_the_asking(
     serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "SLICE_SECONDS", 0.0)
     endpoint = serve(failure(503, "maintenance", **{"Retry-After": "300"}))
     with opened(endpoint) as teacher:
         teacher.pace = pace.Pace(4, Clock(30.0))

@@ -10,7 +10,7 @@ import openai
 from pydantic import BaseModel, Field, ValidationError
 
 from elad.errors import TeacherError
-from elad.interrupt import Stopped, stopping
+from elad.interrupt import SLICE_SECONDS, Stopped, stopping
 from elad.teachers.batch_lines import URL
 from elad.teachers.call import concerns_account, unsent
 from elad.teachers.endpoint import Endpoint
@@ -24,7 +24,6 @@ FIRST_PAUSE_SECONDS = 5.0
 MOST_PAUSE_SECONDS = 60.0
 PATIENCE = 15
 """How often a step is tried while a batch is under way: ten minutes without the endpoint are borne."""
-_SLICE_SECONDS = 0.5
 _MOST_PAGES = 10
 _PAGE = 100
 _MOST_ANSWER_BYTES = 16 * 1024 * 1024
@@ -173,8 +172,8 @@ class BatchApi:
     def pause(self, seconds: float) -> None:
         """Waits. Raises: Stopped as soon as it is not to wait any longer."""
         while seconds > 0 and not stopping():
-            self._sleep(min(seconds, _SLICE_SECONDS))
-            seconds -= _SLICE_SECONDS
+            self._sleep(min(seconds, SLICE_SECONDS))
+            seconds -= SLICE_SECONDS
         if stopping():
             raise Stopped
 

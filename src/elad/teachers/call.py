@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from elad.errors import TeacherError
-from elad.interrupt import Stopped, stopping
+from elad.interrupt import SLICE_SECONDS, Stopped, stopping
 from elad.outcomes import ReplyOutcome
 from elad.records import Charge, Reply, Request, derive_seed
 from elad.teachers.answers import answered, unanswered
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 FIRST_WAIT_SECONDS = 0.5
 """Before the second attempt; doubled before each further one."""
 MOST_WAIT_SECONDS = 60.0
-_SLICE_SECONDS = 0.5
-"""Of a wait: so soon it is seen that the user wants to stop."""
 _MOST_BODY_BYTES = 4 * 1024 * 1024
 _MOST_ERROR_BYTES = 256 * 1024
 _MAYBE_BILLED = frozenset({408, 504, 524})
@@ -110,8 +108,8 @@ class Call:
         return min(seconds * jitter, MOST_WAIT_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
-        while seconds > 0 and not (stopping() or self._stopped.wait(min(seconds, _SLICE_SECONDS))):
-            seconds -= _SLICE_SECONDS
+        while seconds > 0 and not (stopping() or self._stopped.wait(min(seconds, SLICE_SECONDS))):
+            seconds -= SLICE_SECONDS
 
     def _trouble(self, error: Exception) -> TeacherError | None:
         pace = self._endpoint.pace

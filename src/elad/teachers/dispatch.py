@@ -8,14 +8,10 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from elad.errors import TeacherError
-from elad.interrupt import stopping
+from elad.interrupt import SLICE_SECONDS, stopping
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-_SLICE_SECONDS = 0.5
-"""Of a pause: so soon it is seen that the user wants to stop."""
 
 
 class Paced(Protocol):
@@ -72,9 +68,7 @@ class _Flight(Generic[A, B]):
                 break
             hold = self._pace.hold_seconds
             try:
-                item, result = self._ready.get(
-                    timeout=None if self._running and not hold else min(hold, _SLICE_SECONDS)
-                )
+                item, result = self._ready.get(timeout=None if self._running and not hold else min(hold, SLICE_SECONDS))
             except Empty:
                 continue
             self._running -= 1
