@@ -116,29 +116,26 @@ class World:
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
-            try:
-                told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
-                lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
-                main = cls(
-                    experiment=parts[MAIN],
-                    ledger=ledger.of(MAIN),
-                    base=base,
-                    student=base,
-                    teacher=teacher,
-                    pool=pool,
-                    heldout=heldout,
-                    warmup=warmup,
-                    progress=told,
-                    account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
-                    cache=cache,
-                    elapsed=elapsed,
-                    recalled=lenders,
-                )
-                if CONTROL in parts:
-                    main.control = main._beside(parts[CONTROL], CONTROL)
-            except BaseException as error:
-                _write_end(ledger, error, "")
-                raise
+            opened.push(lambda _, error, __: _write_end(ledger, error, ""))
+            told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+            lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+            main = cls(
+                experiment=parts[MAIN],
+                ledger=ledger.of(MAIN),
+                base=base,
+                student=base,
+                teacher=teacher,
+                pool=pool,
+                heldout=heldout,
+                warmup=warmup,
+                progress=told,
+                account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
+                cache=cache,
+                elapsed=elapsed,
+                recalled=lenders,
+            )
+            if CONTROL in parts:
+                main.control = main._beside(parts[CONTROL], CONTROL)
             opened.pop_all()
         return main
 
