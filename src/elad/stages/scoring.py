@@ -62,7 +62,7 @@ def along(world: World, number: int) -> Along | None:
         return None
     few, measure = experiment.adaptive.few, experiment.uncertainty
     first = measure.few(few) if few is not None and isinstance(measure, Gradual) else measure
-    key = _score_key(world, first)
+    key, make = _score_key(world, first), _maker(world, first)
 
     def scored(drafts: Sequence[Drafted]) -> Iterator[tuple[Kind, str, Any]]:
         fitting = [draft for draft in drafts if draft[1].outcome is not ParseOutcome.TOO_LONG]
@@ -71,8 +71,8 @@ def along(world: World, number: int) -> Along | None:
             keys = [key(problem) for problem, _ in part]
             missing = {name for name in keys if world.known(Kind.SCORE, name, number) is None}
             if missing:
-                made = zip(keys, first(part, world.student, world.task, experiment.seed), strict=True)
-                yield from ((Kind.SCORE, name, to_json(one)) for name, one in made if name in missing)
+                made = zip(keys, make(part), strict=True)
+                yield from ((Kind.SCORE, name, payload) for name, payload in made if name in missing)
 
     return scored
 
@@ -96,13 +96,15 @@ def score(world: World, drafts: Sequence[Drafted], number: int, count: int) -> S
 
 
 def _scored(world: World, measure: Uncertainty, drafts: Sequence[Drafted], number: int) -> Sequence[Any]:
-    def make(chunk: Sequence[Drafted]) -> list[Any]:
-        return [to_json(one) for one in measure(chunk, world.student, world.task, world.experiment.seed)]
-
-    key = _score_key(world, measure)
+    key, make = _score_key(world, measure), _maker(world, measure)
     return world.remembered(
         Kind.SCORE, drafts, lambda item: key(item[0]), make, number=number, chunk=SCORE_CHUNK, stage="score"
     )
+
+
+def _maker(world: World, measure: Uncertainty) -> Callable[[Sequence[Drafted]], list[Any]]:
+    """Gives the payloads of drafts' scores by the newest student."""
+    return lambda drafts: [to_json(one) for one in measure(drafts, world.student, world.task, world.experiment.seed)]
 
 
 def _gradually(

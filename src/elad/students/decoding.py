@@ -52,7 +52,7 @@ class _Ran:
     spots: dict[int, int]
     """By node, which of the logits come after it."""
     logits_NV: Tensor
-    places: list[int]
+    places: dict[int, int]
     """By node, where its keys and values are in the cache."""
     cache: Any
     states_TD: Tensor | None
@@ -216,13 +216,13 @@ class Decoder:
         """A tree run through the model; known nodes, after which nothing is wanted, are put into its cache instead."""
         device = self.model.device
         nodes = sorted({node for i, path in pack.paths.items() for node in wanted(i, path)})
-        cache, given = self._recalled(pack, known, {*nodes}) if any(kept for kept, _ in known) else (DynamicCache(), [])
+        cache, given = self._recalled(pack, known, {*nodes})
         fed = sorted({*range(len(pack.tokens))}.difference(given))
         tree = {name: tensor.to(device) for name, tensor in laid_out([pack]).items()}
-        place = {node: at for at, node in enumerate([*given, *fed])}
+        order = [*given, *fed]
         at = {node: spot for spot, node in enumerate(fed)}
         out = self.model(
-            **called(tree, self.sight, self.model.dtype, (fed, [*given, *fed]) if given else None),
+            **called(tree, self.sight, self.model.dtype, (fed, order) if given else None),
             past_key_values=cache if keep or given else None,
             use_cache=keep or bool(given),
             logits_to_keep=torch.tensor([at[node] for node in nodes], device=device),
@@ -232,7 +232,7 @@ class Decoder:
             pack=pack,
             spots={node: spot for spot, node in enumerate(nodes)},
             logits_NV=out.logits[0],
-            places=[place[node] for node in range(len(pack.tokens))],
+            places={node: spot for spot, node in enumerate(order)},
             cache=out.past_key_values,
             states_TD=out.hidden_states[-1][0] if states else None,
         )
