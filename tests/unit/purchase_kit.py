@@ -134,6 +134,13 @@ def session(
         yield ledger, account, Purchase(teacher, ledger, account, cache, number=1, note=note)
 
 
+class Killed(Scripted):
+    """Under it the process is killed at the first reply."""
+
+    def _reply(self, request: Request) -> Reply:
+        raise MemoryError
+
+
 def buy(
     folder: Path,
     teacher: Scripted,

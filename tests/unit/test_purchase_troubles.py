@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from purchase_kit import MOST_OUT, Scripted, buy, request, session, spent
+from purchase_kit import MOST_OUT, Killed, Scripted, buy, request, session, spent
 
 from elad.errors import RunFolderError, TeacherError
 from elad.ledger.budget import Budget
@@ -74,10 +74,6 @@ def test_a_free_second_try_is_the_same_request(tmp_path: Path) -> None:
 
 
 def test_a_try_of_a_killed_session_counts_where_the_cache_answers_instead(tmp_path: Path) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     cache = Cache(tmp_path / "cache", "s")
     with pytest.raises(MemoryError):
         buy(tmp_path / "a", Killed(repeatable=True), 1, cache=cache)
@@ -102,10 +98,6 @@ def test_a_cache_that_fails_is_told_and_done_without(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Path, repeatable: bool) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     with pytest.raises(MemoryError):
         buy(tmp_path, Killed(window=2, repeatable=repeatable), 2)
     teacher = Scripted(repeatable=repeatable)
@@ -125,10 +117,6 @@ def test_a_request_of_a_killed_session_counts_until_it_is_answered(tmp_path: Pat
 def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
     tmp_path: Path, lost: bool | None, outcome: ReplyOutcome
 ) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     with pytest.raises(MemoryError):
         buy(tmp_path, Killed(repeatable=True), 1)
     told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
@@ -140,10 +128,6 @@ def test_a_request_of_a_killed_session_that_then_fails_may_have_been_billed(
 def test_a_request_of_a_killed_session_whose_reply_is_gone_is_counted_and_asked_once_more(
     tmp_path: Path, outcome: ReplyOutcome, money: float
 ) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     with pytest.raises(MemoryError):
         buy(tmp_path, Killed(repeatable=True), 1)
     teacher = Scripted(lambda n, tried: outcome, repeatable=True, lost=True)
@@ -161,14 +145,11 @@ def test_a_request_of_a_killed_session_whose_reply_is_gone_is_counted_and_asked_
 def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent(
     tmp_path: Path, lost: bool | None, outcome: ReplyOutcome, money: float
 ) -> None:
-    class Killed(Scripted):
+    class Elsewhere(Killed):
         way = "another"
 
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(repeatable=True), 1)
+        buy(tmp_path, Elsewhere(repeatable=True), 1)
     told = buy(tmp_path, Scripted(lambda n, tried: outcome, repeatable=True, lost=lost), 1)
     assert told[0].outcome is outcome
     assert spent(tmp_path).money == pytest.approx(money)
@@ -177,7 +158,7 @@ def test_who_is_asked_by_another_way_knows_nothing_of_what_a_killed_session_sent
 
 
 def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Path) -> None:
-    class Killed(Scripted):
+    class KilledAtTheLast(Scripted):
         def _reply(self, request: Request) -> Reply:
             if len(self.sent) == 25:
                 raise MemoryError
@@ -191,7 +172,7 @@ def test_what_was_cut_short_for_the_budget_goes_out_again_as_it_was(tmp_path: Pa
     asked: list[int] = []
     tight = Budget(tokens_out=25 * 7 + 10)
     with pytest.raises(MemoryError):
-        buy(tmp_path, Killed(window=1, repeatable=True), 26, tight)
+        buy(tmp_path, KilledAtTheLast(window=1, repeatable=True), 26, tight)
     told = buy(tmp_path, Noting(repeatable=True), 26, tight)
     assert (asked, told[25].outcome) == ([9], ReplyOutcome.OK)
 
@@ -327,10 +308,6 @@ def test_a_single_failure_is_an_outcome(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_session_sent_stays_open_until_it_is_asked_again(tmp_path: Path) -> None:
-    class Killed(Scripted):
-        def _reply(self, request: Request) -> Reply:
-            raise MemoryError
-
     with pytest.raises(MemoryError):
         buy(tmp_path, Killed(repeatable=True), 1)
     buy(tmp_path, Scripted(lambda n, tried: ReplyOutcome.UNSENT, repeatable=True), 1)
