@@ -105,7 +105,7 @@ def main() -> None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # of each side; alone, either would take all memory
     student = Vllm(python=args.python, concurrency=args.flight).open()
     student.generate(asked(0, args.flight), Sampling(max_tokens=8))  # before the other's engine takes its memory
-    told = {"model": str(model_folder(student.settings.model)), "dtype": student.settings.dtype}
+    told = {"model": str(model_folder(student.settings.model)), "dtype": student.settings.numbers}
     bare = Bare(args.python, told | {"max_model_len": student.context, "max_num_seqs": args.flight})
     rates: dict[str, list[float]] = {"elad": [], "bare": []}
     for turn in range(1, args.repeats + 2):
