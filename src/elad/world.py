@@ -116,7 +116,7 @@ class World:
             ledger = opened.enter_context(Ledger(folder, write=True))
             prices = price_tables(recalled) if recalled else []
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
-            opened.push(lambda _, error, __: _write_end(ledger, error, ""))
+            opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
             lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
             main = cls(
@@ -255,6 +255,11 @@ def _clock(ledger: Ledger) -> Callable[[], float]:
     """Working seconds of all sessions, this one counted from now on."""
     before, began = ledger.elapsed_seconds(), time.monotonic()
     return lambda: before + time.monotonic() - began
+
+
+def _end_by_error(ledger: Ledger) -> Callable[[object, BaseException | None, object], None]:
+    """The way out of a session that cannot begin."""
+    return lambda _kind, error, _trace: _write_end(ledger, error, "")
 
 
 def _write_end(ledger: Ledger, error: BaseException | None, reason: str) -> None:
