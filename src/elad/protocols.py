@@ -7,7 +7,6 @@ only the loop asks.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -111,30 +110,6 @@ class Student(Protocol):
         """A new student, trained on the examples and saved under `folder`.
 
         `progress` is called with the share of the training that is done, 0..1.
-        """
-        ...
-
-
-@runtime_checkable
-class Embeds(Protocol):
-    """A student that also turns prompts into vectors: an ability that not every engine has."""
-
-    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
-        """A vector for each prompt, all of one length: the more alike two prompts are to it, the nearer they lie.
-
-        A vector depends on its own prompt alone. One that does not fit the context is all zeros.
-        """
-        ...
-
-
-@runtime_checkable
-class Remembers(Protocol):
-    """A student that need not read again what it has just written: an ability that not every engine has."""
-
-    def remembering(self) -> AbstractContextManager[None]:
-        """Until it is left: what the first `generate` writes is kept in mind for the calls after it.
-
-        They give what they would give without it, but for the last bits of the arithmetic.
         """
         ...
 
