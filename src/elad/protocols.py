@@ -20,6 +20,7 @@ from elad.records import (
     Example,
     Grade,
     Message,
+    Past,
     Problem,
     Reply,
     Request,
@@ -321,7 +322,27 @@ class Embedded(Protocol):
     """A selector that looks at the candidates' embeddings too."""
 
     @property
-    def encoder(self) -> Encoder: ...
+    def encoder(self) -> Encoder | None:
+        """Who makes them; None where it does not look after all."""
+        ...
+
+
+@runtime_checkable
+class Experienced(Selector, Protocol):
+    """A selector that learns from what was bought in earlier rounds."""
+
+    def having(self, past: Sequence[Past]) -> Selector:
+        """The same, knowing that: questions in the order in which they were picked."""
+        ...
+
+
+@runtime_checkable
+class Several(Selector, Protocol):
+    """Several selectors that share the picks."""
+
+    def picks(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> dict[str, str]:
+        """What a call gives, in its order, and the name of the one that picked it."""
+        ...
 
 
 Ask: TypeAlias = Request | Prompt
