@@ -26,7 +26,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "stratified": [{}, {"within": "lot", "strata": 3}, {"column": "topic"}],
     "facility_location": [{}, {"most": 3}],
     "part": [{"name": "intra"}],
-    "bandit": [{}, {"arms": ["badge", "random"]}, {"arms": ["core_set", {"kind": "stratified", "within": "lot"}]}],
+    "two_sided": [{}, {"neighbours": 2, "encoder": {}}],
+    "bandit": [
+        {},
+        {"arms": ["badge", "random"]},
+        {"arms": ["core_set", {"kind": "stratified", "within": "lot"}]},
+        {"arms": ["two_sided", "top"]},
+    ],
 }
 """Settings of a kind that it needs, or that differ in what is done. A kind that is not here is tested as it comes."""
 CASES = [(kind, options) for kind in kinds(ROOM) for options in VARIANTS.get(kind, [{}])]

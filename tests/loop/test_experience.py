@@ -95,7 +95,7 @@ def test_an_arm_is_told_of_what_it_bought_itself(tmp_path: Path) -> None:
 BANDIT = {"kind": "bandit", "arms": ["top", "random", {"kind": "part", "name": "inter"}, "core_set"]}
 
 
-def picks(folder: Path) -> list[tuple[int, str, str]]:
+def picks(folder: Path) -> list[tuple[int, str | None, str]]:
     with Ledger(folder, write=False) as ledger:
         return [(e.round, e.payload["by"], e.payload["problem_id"]) for e in ledger.events(Kind.PICK)]
 
@@ -108,9 +108,12 @@ def test_the_ledger_tells_which_arm_picked_what(tmp_path: Path) -> None:
     assert [by for number, by, _ in found if number == 2] != [by for number, by, _ in found if number == 1]
 
 
-def test_a_run_that_was_killed_before_a_pick_picks_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("selector", [BANDIT, {"kind": "two_sided", "neighbours": 4, "encoder": {}}])
+def test_a_run_that_was_killed_before_a_pick_picks_the_same(
+    selector: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, half = tmp_path / "whole", tmp_path / "half"
-    run(experiment("rounds.count=3", selector=BANDIT), whole)
+    run(experiment("rounds.count=3", selector=selector), whole)
     asked = list[int]()
 
     def killed(world: Any, number: int) -> Selector:
@@ -122,9 +125,9 @@ def test_a_run_that_was_killed_before_a_pick_picks_the_same(tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr("elad.stages.buying.experienced", killed)
         with pytest.raises(Stopped):
-            run(experiment("rounds.count=3", selector=BANDIT), half)
+            run(experiment("rounds.count=3", selector=selector), half)
     assert asked == [1, 2, 3]
     assert len(picks(half)) == 16
-    run(experiment("rounds.count=3", selector=BANDIT), half)
+    run(experiment("rounds.count=3", selector=selector), half)
     assert picks(half) == picks(whole)
     assert history(half) == history(whole)

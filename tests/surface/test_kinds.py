@@ -14,7 +14,7 @@ PROMISED = {
         "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
     ),
     "selection": set(
-        "top random core_set k_means facility_location badge stratified cost_aware oracle part bandit".split()
+        "top random core_set k_means facility_location badge stratified cost_aware oracle part bandit two_sided".split()
     ),
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
