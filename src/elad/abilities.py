@@ -20,6 +20,18 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Entropies(Protocol):
+    """A student that also tells how undecided it is before each token."""
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """For each token that `score` gives a log-probability, the entropy of what might have stood in its place.
+
+        A share of that of the uniform distribution over the vocabulary, 0..1; at temperature 1.
+        """
+        ...
+
+
+@runtime_checkable
 class Remembers(Protocol):
     """A student that need not read again what it has just written."""
 
