@@ -7,7 +7,6 @@ only the loop asks.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ from elad.records import (
     Example,
     Grade,
     Message,
+    Past,
     Problem,
     Reply,
     Request,
@@ -111,30 +111,6 @@ class Student(Protocol):
         """A new student, trained on the examples and saved under `folder`.
 
         `progress` is called with the share of the training that is done, 0..1.
-        """
-        ...
-
-
-@runtime_checkable
-class Embeds(Protocol):
-    """A student that also turns prompts into vectors: an ability that not every engine has."""
-
-    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
-        """A vector for each prompt, all of one length: the more alike two prompts are to it, the nearer they lie.
-
-        A vector depends on its own prompt alone. One that does not fit the context is all zeros.
-        """
-        ...
-
-
-@runtime_checkable
-class Remembers(Protocol):
-    """A student that need not read again what it has just written: an ability that not every engine has."""
-
-    def remembering(self) -> AbstractContextManager[None]:
-        """Until it is left: what the first `generate` writes is kept in mind for the calls after it.
-
-        They give what they would give without it, but for the last bits of the arithmetic.
         """
         ...
 
@@ -346,7 +322,27 @@ class Embedded(Protocol):
     """A selector that looks at the candidates' embeddings too."""
 
     @property
-    def encoder(self) -> Encoder: ...
+    def encoder(self) -> Encoder | None:
+        """Who makes them; None where it does not look after all."""
+        ...
+
+
+@runtime_checkable
+class Experienced(Selector, Protocol):
+    """A selector that learns from what was bought in earlier rounds."""
+
+    def having(self, past: Sequence[Past]) -> Selector:
+        """The same, knowing that: questions in the order in which they were picked."""
+        ...
+
+
+@runtime_checkable
+class Several(Selector, Protocol):
+    """Several selectors that share the picks."""
+
+    def picks(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> dict[str, str]:
+        """What a call gives, in its order, and the name of the one that picked it."""
+        ...
 
 
 Ask: TypeAlias = Request | Prompt

@@ -155,6 +155,24 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A question that an earlier round bought, and what came of it: what a selector may learn from."""
+
+    round: int
+    problem: Problem
+    aggregate: float | None
+    """The score that it had; None where it was not scored."""
+    parts: Mapping[str, tuple[float, ...]]
+    """What that score was made of, as in `StepScores`."""
+    embedding: tuple[float, ...] | None
+    """Where it lies among the candidates of this round; None where the selector does not look at it."""
+    by: str | None
+    """Which of several selectors picked it; None where there is one."""
+    outcome: RevisionOutcome
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation, in the roles that chat templates know."""
 

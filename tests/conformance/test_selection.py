@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from elad.errors import ConfigError
 from elad.kinds import build, describe, kinds
-from elad.protocols import Embedded, Selector
-from elad.records import Candidate, Chain, Problem, Sampling, StepScores
+from elad.outcomes import RevisionOutcome
+from elad.protocols import Embedded, Experienced, Selector, Several
+from elad.records import Candidate, Chain, Charge, Past, Problem, Sampling, StepScores
 from elad.tasks.chains import make_chain
 from elad.tasks.numeric import Numeric
 
@@ -24,6 +25,14 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "oracle": [{"analysis": True}],
     "stratified": [{}, {"within": "lot", "strata": 3}, {"column": "topic"}],
     "facility_location": [{}, {"most": 3}],
+    "part": [{"name": "intra"}],
+    "two_sided": [{}, {"neighbours": 2, "encoder": {}}],
+    "bandit": [
+        {},
+        {"arms": ["badge", "random"]},
+        {"arms": ["core_set", {"kind": "stratified", "within": "lot"}]},
+        {"arms": ["two_sided", "top"]},
+    ],
 }
 """Settings of a kind that it needs, or that differ in what is done. A kind that is not here is tested as it comes."""
 CASES = [(kind, options) for kind in kinds(ROOM) for options in VARIANTS.get(kind, [{}])]
@@ -31,7 +40,15 @@ SELECTORS: list[Selector] = [build(ROOM, {"kind": kind, **options}, "selector") 
 NAMES = [" ".join([kind, *map(str, options)]) for kind, options in CASES]
 every_selector = pytest.mark.parametrize("selector", SELECTORS, ids=NAMES)
 every_scored = pytest.mark.parametrize("selector", [one for one in SELECTORS if one.needs_scores])
-every_embedded = pytest.mark.parametrize("selector", [one for one in SELECTORS if isinstance(one, Embedded)])
+
+
+def embedded(selector: Selector) -> bool:
+    return isinstance(selector, Embedded) and selector.encoder is not None
+
+
+every_embedded = pytest.mark.parametrize("selector", [one for one in SELECTORS if embedded(one)])
+
+every_learner = pytest.mark.parametrize("selector", [one for one in SELECTORS if isinstance(one, Experienced)])
 
 
 def chain(problem: Problem, text: str) -> Chain:
@@ -48,7 +65,8 @@ def candidate(
     answer: int = 5,
 ) -> Candidate:
     problem = Problem(id=id, question="How many?" * (1 + len(id)), answer="5", metadata={"topic": len(id)})
-    scores = StepScores(parts={}, steps=(), aggregate=aggregate, confidence=confidence)
+    steps = (aggregate, aggregate)
+    scores = StepScores(parts={"intra": steps}, steps=steps, aggregate=aggregate, confidence=confidence)
     own = chain(problem, f"2 + 3 = {answer}.\nThe answer is {answer}.")
     return Candidate(problem=problem, chain=own, scores=scores, embedding=embedding)
 
@@ -58,6 +76,21 @@ numbers = st.sampled_from([0.0, 1.0, -1.0]) | st.floats(-3, 3, allow_subnormal=F
 looks = st.tuples(shares, shares, st.tuples(numbers, numbers, numbers), st.sampled_from([5, 6]))
 pools = st.dictionaries(st.text(min_size=1, max_size=4), looks, max_size=12).map(
     lambda rows: [candidate(id, *look) for id, look in rows.items()]
+)
+
+charges = st.builds(Charge, money=st.sampled_from([0.0, 0.5, 2.0]), tokens_out=st.integers(0, 9))
+pasts = st.lists(
+    st.builds(
+        Past,
+        round=st.integers(1, 3),
+        problem=st.builds(Problem, id=st.just("bought"), question=st.text(max_size=9)),
+        aggregate=shares,
+        parts=st.just({}),
+        embedding=st.tuples(numbers, numbers, numbers),
+        by=st.sampled_from(["top", "random", "badge", "core_set", None]),
+        outcome=st.sampled_from([RevisionOutcome.ACCEPTED, RevisionOutcome.REPAIRED, RevisionOutcome.UNSURE]),
+        charge=charges,
+    )
 )
 
 
@@ -73,6 +106,24 @@ def test_picks(selector: Selector, pool: list[Candidate], allowance: int, seed: 
     assert set(picks) <= {each.problem.id for each in pool}
     order.shuffle(before)
     assert picks == selector(before, allowance, Rng(seed))
+
+
+@every_learner
+@settings(max_examples=60)
+@given(pool=pools, past=pasts, allowance=st.integers(-2, 15), seed=st.integers(0, 99), order=st.randoms())
+def test_what_was_bought_before_may_change_which_are_picked_and_nothing_else(
+    selector: Experienced, pool: list[Candidate], past: list[Past], allowance: int, seed: int, order: Rng
+) -> None:
+    assert selector.having([])(pool, allowance, Rng(seed)) == selector(pool, allowance, Rng(seed))
+    taught, mixed = selector.having(past), list(pool)
+    picks = taught(pool, allowance, Rng(seed))
+    assert taught.needs_scores == selector.needs_scores
+    assert len(picks) == len(set(picks)) == min(max(allowance, 0), len(pool))
+    assert set(picks) <= {each.problem.id for each in pool}
+    order.shuffle(mixed)
+    assert selector.having(list(past))(mixed, allowance, Rng(seed)) == picks
+    if isinstance(taught, Several):
+        assert list(taught.picks(pool, allowance, Rng(seed))) == picks
 
 
 @every_selector
@@ -147,7 +198,7 @@ def test_scores_are_needed_where_it_says_so_and_not_looked_at_elsewhere(selector
 @every_selector
 def test_embeddings_are_needed_where_it_says_so_and_not_looked_at_elsewhere(selector: Selector) -> None:
     bare = candidate("a", embedding=None)
-    if isinstance(selector, Embedded):
+    if embedded(selector):
         with pytest.raises(ValueError, match=r"a: the selector `\w+` needs embeddings, and there are none"):
             selector([bare], 1, Rng(0))
     else:

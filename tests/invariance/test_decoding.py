@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from math import log
+from math import isnan, log
 from random import Random
 from typing import Any
 
@@ -71,6 +71,33 @@ def test_scores_are_those_of_each_row_alone(model: Any, rows: list[list[int]], s
 
 
 @QUICK
+@given(rows=ROWS, size=st.integers(1, 20), data=st.data())
+def test_entropies_are_those_of_each_row_alone(
+    model: Any, rows: list[list[int]], size: int, data: st.DataObject
+) -> None:
+    targets = [data.draw(st.integers(0, len(row))) for row in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PACK", size)
+        patch.setattr(decoding, "_AT_ONCE", 1 + size // 4)
+        found = decoder(model).entropies(rows, targets)
+    assert list(map(len, found)) == list(map(len, decoder(model).score(rows, targets)))
+    for row, target, values in zip(rows, targets, found, strict=True):
+        logs = alone(model, row)
+        plain = -(logs.exp() * logs).sum(-1) / log(WORDS)
+        wanted = [] if target == len(row) else range(len(row) - target, len(row))
+        assert values == pytest.approx([float(plain[at - 1]) for at in wanted], abs=1e-4)
+        assert all(0 < value < 1 for value in values)
+
+
+def test_entropies_of_eight_rows_are_those_of_eight_times_one(model: Any) -> None:
+    rows = [[1, 2, 3, 4, place, place % 3] for place in range(8)]
+    together = decoder(model).entropies(rows, [4] * 8)
+    apart = [decoder(model).entropies([row], [4])[0] for row in rows]
+    assert together == [pytest.approx(values, abs=1e-5) for values in apart]
+    assert len(set(together)) == 8
+
+
+@QUICK
 @given(rows=ROWS, size=st.integers(1, 20))
 def test_hidden_states_are_those_of_each_row_alone(model: Any, rows: list[list[int]], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -130,9 +157,11 @@ def test_what_goes_on_from_what_was_written_is_not_computed_again(
             for row in (data.draw(st.sampled_from(whole)) for _ in range(6))
         ]
         targets = [data.draw(st.integers(0, len(row) - 1)) for row in onward]
-        scores = recalling.score(onward, targets)
+        scores, entropies = recalling.score(onward, targets), recalling.entropies(onward, targets)
         replies = recalling.generate(onward, range(6), sampling)
     for ours, theirs in zip(scores, plain.score(onward, targets), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    for ours, theirs in zip(entropies, plain.entropies(onward, targets), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
     for ours, theirs in zip(replies, plain.generate(onward, range(6), sampling), strict=True):
         assert ours.tokens == theirs.tokens
@@ -202,6 +231,8 @@ def test_a_row_of_no_numbers_spoils_no_other(rows: list[list[int]]) -> None:
     )
     wanted, values = (decoder(one).score(rows, targets) for one in (model, broken))
     for i, row in enumerate(rows):
+        (entropy,) = decoder(broken).entropies([row], [1])[0]
+        assert isnan(entropy) == (5 in row[:-1])
         if 5 in row[:-1]:
             assert values[i] == pytest.approx([torch.nan], nan_ok=True)
         else:

@@ -129,6 +129,27 @@ def test_a_replay_asks_nobody_else(source: Path, tmp_path: Path, override: str) 
     assert not (tmp_path / "again").exists()
 
 
+def picks(folder: Path) -> list[Any]:
+    with Ledger(folder, write=False) as ledger:
+        return [(event.payload["by"], event.payload["problem_id"]) for event in ledger.events(Kind.PICK)]
+
+
+def test_a_selector_that_learns_learns_the_same_again(tmp_path: Path) -> None:
+    arms = ["top", "random", "core_set"]
+    learnt = finished(tmp_path, selector={"kind": "bandit", "arms": arms}, rounds={"count": 3, "questions": 8})
+    again = replay(learnt, tmp_path / "again")
+    assert again.unknown == ()
+    assert {by for by, _ in picks(learnt)} == {*arms}
+    assert picks(tmp_path / "again") == picks(learnt)
+    assert same_rows(tmp_path / "again", learnt)
+
+
+def test_a_selector_that_learns_goes_by_what_is_known(source: Path, tmp_path: Path) -> None:
+    again = replay(source, tmp_path / "again", ["selector={kind: bandit, arms: [top, random]}"])
+    assert [len(turn.picks) for turn in again.rounds] == [0, 8, 8]
+    assert again.unknown
+
+
 def scores(folder: Path) -> list[Any]:
     """Those of the first round, each told by its steps."""
     with Ledger(folder, write=False) as ledger:

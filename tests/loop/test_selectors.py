@@ -37,7 +37,7 @@ def test_a_selector_that_does_not_look_has_nothing_embedded(tmp_path: Path) -> N
     assert embedded(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["entropy", "perplexity", "self_confidence", "variance"])
+@pytest.mark.parametrize("kind", ["entropy", "perplexity", "token_entropy", "self_confidence", "variance"])
 def test_a_score_of_whole_questions_picks_as_well(kind: str, tmp_path: Path) -> None:
     rounds = run(experiment("rounds.count=1", uncertainty=kind), tmp_path)
     assert len(rounds[1].picks) == 8

@@ -11,9 +11,12 @@ PROMISED = {
     "students": {"transformers", "vllm", "fake"},
     "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
     "uncertainty": set(
-        "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
+        "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity "
+        "token_entropy".split()
     ),
-    "selection": set("top random core_set k_means facility_location badge stratified cost_aware oracle".split()),
+    "selection": set(
+        "top random core_set k_means facility_location badge stratified cost_aware oracle part bandit two_sided".split()
+    ),
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
     "training/objectives": {"sft"},

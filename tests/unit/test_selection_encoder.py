@@ -8,9 +8,10 @@ import tiny_model
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from elad.abilities import Embeds
 from elad.errors import ConfigError
 from elad.kinds import build, describe
-from elad.protocols import Embedded, Embeds
+from elad.protocols import Embedded
 from elad.records import Problem
 from elad.selection.encoder import Encoder
 from elad.selection.top import Top

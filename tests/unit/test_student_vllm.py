@@ -11,8 +11,9 @@ import pytest
 import tiny_model
 import vllm_kit
 
+from elad.abilities import Embeds
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Embeds, Prompt
+from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students.served import VllmStudent

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.abilities import Entropies
 from elad.errors import ConfigError
 from elad.experiment import Experiment
 from elad.protocols import Fit, Generation, Prompt, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, derive_seed
+from elad.students.served import VllmStudent
 from elad.tasks.chains import make_chain
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
@@ -24,6 +26,7 @@ from elad.uncertainty.margin import Margin
 from elad.uncertainty.perplexity import Perplexity
 from elad.uncertainty.self_confidence import SelfConfidence
 from elad.uncertainty.self_consistency import SelfConsistency
+from elad.uncertainty.token_entropy import TokenEntropy
 from elad.uncertainty.variance import Variance
 
 CHAIN = "2 + 3 = 5.\nThe answer is 5."
@@ -35,6 +38,7 @@ class Scripted:
 
     answers: Sequence[str | None] = ()
     weighs: Callable[[Prompt, str], tuple[float, ...]] = lambda prompt, target: (-1.0,)
+    wavers: Callable[[Prompt, str], tuple[float, ...]] = lambda prompt, target: (0.5,)
     asked: list[tuple[Sequence[Prompt], Sampling]] = field(default_factory=list[Any])
     scored: list[tuple[Prompt, str]] = field(default_factory=list[Any])
     id: str = "scripted"
@@ -52,6 +56,9 @@ class Scripted:
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
         self.scored += pairs
         return [self.weighs(prompt, target) for prompt, target in pairs]
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        return [self.wavers(prompt, target) for prompt, target in pairs]
 
     def fit(self, *_: object, **__: object) -> Fit:
         raise NotImplementedError
@@ -174,6 +181,25 @@ def test_perplexity_is_of_all_tokens_and_of_each_step() -> None:
     assert [prompt.prefix for prompt, _ in student.scored] == ["", "2 + 3 = 5.\n"]
 
 
+def test_token_entropy_is_the_mean_over_all_tokens_and_over_those_of_each_step() -> None:
+    entropies = {"2 + 3 = 5.\n": (0.1, 0.5), "The answer is 5.": (0.9,)}
+    scores = one(TokenEntropy(), Scripted(wavers=lambda prompt, target: entropies[target]))
+    assert scores.parts == {"token_entropy": pytest.approx((0.3, 0.9))}
+    assert scores.steps == scores.parts["token_entropy"]
+    assert (scores.aggregate, scores.confidence) == pytest.approx((0.5, 0.5))
+
+
+def test_a_student_that_gives_no_entropies_is_named() -> None:
+    class Mute:
+        id = "mute"
+
+    assert not issubclass(VllmStudent, Entropies)
+    with pytest.raises(
+        ConfigError, match=r"^uncertainty\.kind: .*mute gives none; take `student\.engine: transformers`"
+    ):
+        TokenEntropy()([], Mute(), Numeric(), 7)  # pyright: ignore[reportArgumentType] - less than a student
+
+
 def test_a_step_begins_with_the_space_before_it() -> None:
     student = Scripted()
     one(Perplexity(), student, "First 2 + 3 = 5. Then we stop. The answer is 5.")
@@ -205,6 +231,12 @@ def test_self_confidence_is_the_mean_of_what_may_be_said() -> None:
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
     assert prompt.messages[2].content == CHAIN
     assert "How sure are you" in prompt.messages[3].content
+
+
+@pytest.mark.parametrize("impossible", [(), (nan,), (0.5, nan)])
+def test_entropies_that_are_no_numbers_are_wholly_uncertain(impossible: tuple[float, ...]) -> None:
+    scores = one(TokenEntropy(), Scripted(wavers=lambda prompt, target: impossible))
+    assert (scores.aggregate, scores.confidence) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("kind", [Perplexity, LeastConfidence, SelfConfidence])

@@ -10,13 +10,13 @@ from math import dist, fsum, hypot, isfinite
 from random import Random
 from typing import TypeAlias
 
-from elad.records import Candidate
+from elad.records import Candidate, Past
 
 Vector: TypeAlias = Sequence[float]
 
 
-def embedding(candidate: Candidate, kind: str) -> Vector:
-    """A candidate's embedding, in single precision: a pool of them is held.
+def embedding(candidate: Candidate | Past, kind: str) -> Vector:
+    """A question's embedding, in single precision: a pool of them is held.
 
     Raises: ValueError naming the selector's kind where there is none, or it is not finite.
     """

@@ -1,6 +1,6 @@
 """Select and buy: which questions, and what the teacher makes of them. The only stage that spends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -9,11 +9,12 @@ from elad.kinds import describe
 from elad.ledger.account import WARN_AT
 from elad.ledger.events import Kind
 from elad.outcomes import RevisionOutcome
-from elad.protocols import Generation, Prompt, Told
+from elad.protocols import Generation, Prompt, Several, Told
 from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
 from elad.stages.drafting import open_problems
 from elad.stages.embedding import embed
+from elad.stages.experience import experienced
 from elad.views import View
 from elad.world import World
 
@@ -49,15 +50,19 @@ def select(world: World, candidates: Sequence[Candidate], number: int, count: in
     """The candidates that the selector picks; a resumed round keeps the picks it had."""
     ids = [event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round == number]
     resumed = bool(ids)
+    by: Mapping[str, str | None] = {}
     if not resumed:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
-        ids = world.experiment.selector(embed(world, candidates, number), count, rng)
+        selector, open_ = experienced(world, number), embed(world, candidates, number)
+        several = isinstance(selector, Several)
+        by = selector.picks(open_, count, rng) if several else dict.fromkeys(selector(open_, count, rng))
+        ids = list(by)
     wanted = set(ids)
     named = ((candidate.problem.id, place) for place, candidate in enumerate(candidates))
     places = {key: place for key, place in named if key in wanted}
     picks = View([places[key] for key in ids], candidates.__getitem__)
     if not resumed:
-        events = ((digest([number, pick.problem.id]), _pick(pick, rank)) for rank, pick in enumerate(picks))
+        events = ((digest([number, pick.problem.id]), _pick(pick, rank, by)) for rank, pick in enumerate(picks))
         world.ledger.append(Kind.PICK, events, round=number)
     return picks
 
@@ -105,12 +110,14 @@ def _revision_key(world: World, candidate: Candidate) -> str:
     return digest([to_json(candidate.problem), candidate.chain.text, reviser, world.teacher.id])
 
 
-def _pick(candidate: Candidate, rank: int) -> dict[str, Any]:
+def _pick(candidate: Candidate, rank: int, by: Mapping[str, str | None]) -> dict[str, Any]:
     """The event of a pick; it carries the question, so that a ledger can be read without its data."""
     return {
         "problem_id": candidate.problem.id,
         "rank": rank,
         "aggregate": candidate.scores.aggregate if candidate.scores else None,
+        "parts": dict(candidate.scores.parts) if candidate.scores else {},
+        "by": by[candidate.problem.id],
         "problem": to_json(candidate.problem),
     }
 

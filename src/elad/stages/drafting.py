@@ -7,11 +7,12 @@ from dataclasses import replace
 from heapq import nsmallest
 from typing import Any, TypeAlias
 
+from elad.abilities import Remembers
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
-from elad.protocols import Prompt, Remembers, Student
+from elad.protocols import Prompt, Student
 from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
 from elad.tasks.chains import make_chain
 from elad.views import View

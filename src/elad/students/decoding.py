@@ -25,7 +25,7 @@ from elad.packing.sight import Sight
 from elad.packing.tree import Pack, packs
 from elad.records import Sampling
 from elad.students.memory import NOTHING, Kept, Known, Memory
-from elad.students.sampling import NO_TOKEN, draw, surprises
+from elad.students.sampling import NO_TOKEN, draw, surprises, undecided
 from elad.students.slots import Line, Slots
 
 PACK = 512
@@ -33,6 +33,8 @@ PACK = 512
 _EXACT, _ROUGH = 1e-3, 0.2
 """How far logits may be from those of a plain forward pass, as a share of their spread: in float32, in other types."""
 _LONGEST_CHECK = 256
+_AT_ONCE = 64
+"""Rows of logits whose entropies are worked out together: whole vocabularies in single precision take room."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,13 +88,20 @@ class Decoder:
         Edge: a row whose target is all of it has no token before the first one, and gets an empty tuple.
         """
         out: list[tuple[float, ...]] = [()] * len(rows)
-        asked = [row[:-1] if 0 < target < len(row) else [] for row, target in zip(rows, targets, strict=True)]
-        for ran in self._trees(asked, lambda i, path: path[-targets[i] :], keep=False):
-            norms_N = ran.logits_NV.float().logsumexp(-1)
-            for i, path in ran.pack.paths.items():
-                before = [ran.spots[node] for node in path[-targets[i] :]]
-                values = ran.logits_NV[before, rows[i][-targets[i] :]].float() - norms_N[before]
-                out[i] = tuple(values.tolist())
+        for logits_NV, before in self._before(rows, targets):
+            norms_N = logits_NV.float().logsumexp(-1)
+            for i, at in before.items():
+                out[i] = tuple((logits_NV[at, rows[i][-targets[i] :]].float() - norms_N[at]).tolist())
+        return out
+
+    @torch.inference_mode()
+    def entropies(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> list[tuple[float, ...]]:
+        """Entropy, as a share of the most it can be, of what might stand in place of each token that `score` scores."""
+        out: list[tuple[float, ...]] = [()] * len(rows)
+        for logits_NV, before in self._before(rows, targets):
+            shares_N = torch.cat([undecided(part_NV) for part_NV in logits_NV.split(_AT_ONCE)])
+            for i, at in before.items():
+                out[i] = tuple(shares_N[at].tolist())
         return out
 
     @torch.inference_mode()
@@ -146,6 +155,15 @@ class Decoder:
             for row, path in ran.pack.paths.items():
                 if ran.states_TD is not None:
                     yield row, ran.states_TD[path]
+
+    def _before(
+        self, rows: Sequence[Sequence[int]], targets: Sequence[int]
+    ) -> Iterator[tuple[Tensor, dict[int, list[int]]]]:
+        """Logits of tree after tree, and which of them come before the last `targets[i]` tokens of row i."""
+        asked = [row[:-1] if 0 < target < len(row) else [] for row, target in zip(rows, targets, strict=True)]
+        for ran in self._trees(asked, lambda i, path: path[-targets[i] :], keep=False):
+            wanted = {i: path[-targets[i] :] for i, path in ran.pack.paths.items()}
+            yield ran.logits_NV, {i: [ran.spots[node] for node in nodes] for i, nodes in wanted.items()}
 
     @torch.inference_mode()
     def check(self) -> None:

@@ -104,6 +104,10 @@ class FakeStudent:
         """
         return [self._score(prompt, target) for prompt, target in pairs]
 
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """Numbers by lot, one for each token: the question, the prefix and the token's place decide them."""
+        return [self._entropies(prompt, target) for prompt, target in pairs]
+
     def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
         """Counts of the question's words, each word in one of 32 places."""
         return [self._embed(prompt) for prompt in prompts]
@@ -150,6 +154,11 @@ class FakeStudent:
             log(_probability(token, other, derive_seed(self.settings.seed, prompt.prefix, place, token)))
             for place, (token, other) in enumerate(zip(_tokens(target), expected, strict=False))
         )
+
+    def _entropies(self, prompt: Prompt, target: str) -> tuple[float, ...]:
+        luck = (self.settings.seed, "undecided", _question(prompt), prompt.prefix)
+        count = len(_tokens(target)) if self._fits(prompt) else 0
+        return tuple(derive_seed(*luck, place) / 2**63 for place in range(count))
 
     def _embed(self, prompt: Prompt) -> tuple[float, ...]:
         counts = [0.0] * _PLACES

@@ -64,6 +64,16 @@ def surprises(logits_BV: Tensor, tokens: Sequence[int]) -> list[float]:
     return cast("list[float]", nats_B.nan_to_num(nan=log(logits_BV.shape[-1])).clamp(min=0).tolist())
 
 
+def undecided(logits_BV: Tensor) -> Tensor:
+    """Entropy of each row's distribution at temperature 1, as a share of the uniform one's, 0..1.
+
+    Edge: logits that are no numbers give none.
+    """
+    probs_BV = logits_BV.float().softmax(-1)
+    entropy_B = -torch.xlogy(probs_BV, probs_BV).sum(-1)
+    return (entropy_B / log(logits_BV.shape[-1])).clamp(0.0, 1.0)
+
+
 def _nucleus(probs_BV: Tensor, top_p: float) -> Tensor:
     """The smallest set of most likely tokens whose mass reaches `top_p`; the rest is zero."""
     sorted_BV, order_BV = probs_BV.sort(dim=-1, descending=True)

@@ -133,11 +133,21 @@ class TransformersStudent:
 
         Edge: a pair longer than the context gets an empty tuple.
         """
+        return self.decoder.score(*self._rows(pairs))
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """How undecided it is before each token of each target, 0..1; not a number where its logits are none.
+
+        Edge: as for `score`.
+        """
+        return self.decoder.entropies(*self._rows(pairs))
+
+    def _rows(self, pairs: Sequence[tuple[Prompt, str]]) -> tuple[list[list[int]], list[int]]:
+        """The tokens of each pair, none where they do not fit the context, and how many of them are its target's."""
         starts = [encode_prompt(self.tokenizer, prompt) for prompt, _ in pairs]
         targets = [encode_text(self.tokenizer, target) for _, target in pairs]
         rows = [start + target for start, target in zip(starts, targets, strict=True)]
-        fitting = [row if len(row) <= self.context else [] for row in rows]
-        return self.decoder.score(fitting, [len(target) for target in targets])
+        return [row if len(row) <= self.context else [] for row in rows], [len(target) for target in targets]
 
     def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
         """A vector for each prompt, from the last layer's hidden states (`vectors`).

@@ -6,12 +6,11 @@ as a score of steps, and as 1 - 1 / perplexity, which keeps the order and lies i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import exp, isnan
 
-from elad.protocols import Prompt, Student, Task
+from elad.protocols import Student, Task
 from elad.records import Chain, Problem, StepScores
-from elad.uncertainty.beliefs import scored
+from elad.uncertainty.tokens import by_tokens
 
 __all__ = ["Perplexity"]
 
@@ -31,27 +30,7 @@ class Perplexity:
         Edge cases: a chain without steps, one that does not fit the context, and one whose log-probabilities are no
         numbers are wholly uncertain.
         """
-        pairs = [
-            (Prompt(messages=task.messages(problem), prefix=before), step)
-            for problem, chain in drafts
-            for before, step in _pieces(chain)
-        ]
-        logs = iter(student.score(pairs) if pairs else [])
-        return [_combined([next(logs) for _ in _pieces(chain)], len(chain.steps)) for _, chain in drafts]
-
-
-def _pieces(chain: Chain) -> list[tuple[str, str]]:
-    """Each scored step and what is said before it; a space between two belongs to the second, as models have it."""
-    ends = [len(chain.prefix(count).rstrip(" \t")) for count in range(scored(chain) + 1)]
-    return [(chain.text[:start], chain.text[start:end]) for start, end in pairwise(ends)]
-
-
-def _combined(logs: Sequence[tuple[float, ...]], length: int) -> StepScores:
-    if not logs:
-        return StepScores(parts={}, steps=(), aggregate=1.0, confidence=0.0)
-    steps = (*map(_improbable, logs), *[0.0] * (length - len(logs)))
-    whole = _improbable([log for tokens in logs for log in tokens]) if all(logs) else 1.0
-    return StepScores(parts={"perplexity": steps}, steps=steps, aggregate=whole, confidence=1 - whole)
+        return by_tokens("perplexity", drafts, task, student.score, _improbable)
 
 
 def _improbable(logs: Sequence[float]) -> float:

@@ -1,0 +1,43 @@
+"""What some students can besides (`protocols.Student`): abilities that not every engine has."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, runtime_checkable
+
+from elad.protocols import Prompt
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A student that also turns prompts into vectors."""
+
+    def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        """A vector for each prompt, all of one length: the more alike two prompts are to it, the nearer they lie.
+
+        A vector depends on its own prompt alone. One that does not fit the context is all zeros.
+        """
+        ...
+
+
+@runtime_checkable
+class Entropies(Protocol):
+    """A student that also tells how undecided it is before each token."""
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        """For each token that `score` gives a log-probability, the entropy of what might have stood in its place.
+
+        A share of that of the uniform distribution over the vocabulary, 0..1; at temperature 1.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A student that need not read again what it has just written."""
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Until it is left: what the first `generate` writes is kept in mind for the calls after it.
+
+        They give what they would give without it, but for the last bits of the arithmetic.
+        """
+        ...

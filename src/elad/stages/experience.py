@@ -1,0 +1,39 @@
+"""Experience: what the rounds so far have bought, for the selectors that learn from it."""
+
+from elad.ledger.events import Kind
+from elad.outcomes import RevisionOutcome
+from elad.protocols import Experienced, Selector
+from elad.records import Past, Problem, Revision, from_json
+from elad.stages.embedding import embeddings
+from elad.world import World
+
+
+def experienced(world: World, number: int) -> Selector:
+    """The selector of a round; one that learns knows what the arm bought in the rounds before, from the ledger alone.
+
+    What failed is left out: nothing was bought, and that says nothing of the question.
+    """
+    selector = world.experiment.selector
+    if not isinstance(selector, Experienced):
+        return selector
+    revised = {
+        event.payload["problem_id"]: from_json(Revision, event.payload)
+        for event in world.ledger.events(Kind.REVISION)
+        if event.round < number and event.payload["outcome"] != RevisionOutcome.FAILED
+    }
+    picks = [event for event in world.ledger.events(Kind.PICK) if event.payload["problem_id"] in revised]
+    problems = [from_json(Problem, event.payload["problem"]) for event in picks]
+    vectors = embeddings(world, problems, number) or [None] * len(picks)
+    return selector.having([
+        Past(
+            round=event.round,
+            problem=problem,
+            aggregate=event.payload["aggregate"],
+            parts={name: tuple(values) for name, values in event.payload["parts"].items()},
+            embedding=None if vector is None else tuple(vector),
+            by=event.payload["by"],
+            outcome=revised[problem.id].outcome,
+            charge=revised[problem.id].charge,
+        )
+        for event, problem, vector in zip(picks, problems, vectors, strict=True)
+    ])  # fmt: skip
