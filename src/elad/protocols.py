@@ -18,6 +18,7 @@ from elad.records import (
     Candidate,
     Chain,
     Charge,
+    Course,
     Example,
     Grade,
     Message,
@@ -25,6 +26,7 @@ from elad.records import (
     Reply,
     Request,
     Revision,
+    Ruling,
     Sampling,
     StepScores,
 )
@@ -347,6 +349,15 @@ class Embedded(Protocol):
 
     @property
     def encoder(self) -> Encoder: ...
+
+
+class Stopping(Protocol):
+    """Whether a further round is worth beginning, though rounds and money are left; equal courses, equal rulings."""
+
+    @property
+    def needs_scores(self) -> bool: ...
+
+    def __call__(self, course: Course) -> Ruling: ...
 
 
 Ask: TypeAlias = Request | Prompt

@@ -14,6 +14,7 @@ PROMISED = {
         "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity".split()
     ),
     "selection": set("top random core_set k_means facility_location badge stratified cost_aware oracle".split()),
+    "stopping": {"value", "stable", "confident"},
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
     "training/objectives": {"sft"},
