@@ -8,7 +8,7 @@ from elad.records import Grade, Measured, Round, from_json
 
 
 def measured(ledger: Ledger) -> list[Measured]:
-    """The rounds from 0 on of the arm that sees the ledger; one that a larger cap went on with, as it was in the end."""
+    """The rounds from 0 on of the arm that sees the ledger; one that a larger cap went on with, as it is now."""
     rounds = {turn.round: (turn, grades) for turn, grades in _rounds(ledger)}
     made: list[Measured] = []
     bought = 0
