@@ -28,6 +28,7 @@ from elad.protocols import (
     Ranking,
     Reviser,
     Selector,
+    Stopping,
     StudentSettings,
     Suited,
     Task,
@@ -113,8 +114,12 @@ _WAYS_TO_THE_TEACHER = tuple(
 )  # fmt: skip
 
 
-def _strategy(room: str, where: str, tag: str = "kind") -> PlainValidator:
-    return PlainValidator(lambda value, info: build(room, value, where, tag=tag, base=base_of(info)))
+def _strategy(room: str, where: str, tag: str = "kind", *, optional: bool = False) -> PlainValidator:
+    return PlainValidator(
+        lambda value, info: (
+            None if optional and value is None else build(room, value, where, tag=tag, base=base_of(info))
+        )
+    )
 
 
 def _folder_name(name: str) -> str:
@@ -150,6 +155,8 @@ class Experiment(_Section):
     training: Training = Training()
     rounds: Rounds = Rounds()
     budget: Budget = Budget()
+    stopping: Annotated[Stopping | None, _strategy("elad.stopping", "stopping", optional=True)] = None
+    """When to stop before the rounds are done; None goes on to their end, or that of the budget."""
     control: Control = Control()
     seed: int = 0
     base: Annotated[Path, SkipValidation] = Field(default=Path(), exclude=True)
@@ -173,6 +180,13 @@ class Experiment(_Section):
             kind = describe(self.uncertainty)["kind"]
             raise ConfigError(f"adaptive.few: the uncertainty {kind!r} cannot begin with few samples; leave it out")
         self.uncertainty.few(self.adaptive.few)
+        return self
+
+    @model_validator(mode="after")
+    def _stops_by_scores(self) -> "Experiment":
+        if self.stopping and self.stopping.needs_scores and not self.selector.needs_scores:
+            rule, kind = describe(self.stopping)["kind"], describe(self.selector)["kind"]
+            raise ConfigError(f"stopping: {rule!r} goes by scores, and the selector {kind!r} needs none; take another")
         return self
 
     @model_validator(mode="after")
@@ -249,17 +263,18 @@ class Experiment(_Section):
             name: describe(getattr(self, name), tag="engine" if name == "student" else "kind")
             for name in ("task", "student", "teacher", "uncertainty", "selector", "reviser", "objective")
         }
-        plain = self.model_dump(mode="json", exclude=set(strategies))
-        return plain | strategies
+        rule = self.stopping and describe(self.stopping)
+        plain = self.model_dump(mode="json", exclude={*strategies, "stopping"})
+        return plain | strategies | {"stopping": rule}
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with its beginning, by dotted key.
 
-        Caps, the number of rounds, the name, and how the teacher is reached may change: they do not
+        Caps, the number of rounds, when to stop, the name, and how the teacher is reached may change: they do not
         alter what was done. A control is told of where there is one. Data and the student's weights and numbers are
         compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "student.dtype", *_WAYS_TO_THE_TEACHER)
+        free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
         if not self.control.share:
             free = (*free, "control")
         flat = _flat(self.resolved())
@@ -289,7 +304,9 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
         at = out
         *path, last = dotted.split(".")
         for key in path:
-            inner: Any = at.setdefault(key, {})
+            if at.get(key) is None:
+                at[key] = {}
+            inner: Any = at[key]
             if not isinstance(inner, dict):
                 raise ConfigError(f"--set {item}: {key!r} holds a plain value, not keys")
             at = cast("dict[str, Any]", inner)

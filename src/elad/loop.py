@@ -19,6 +19,7 @@ from elad.stages.calibrating import calibrate
 from elad.stages.drafting import draft
 from elad.stages.learning import evaluate, learn
 from elad.stages.scoring import along, prefiltered, score
+from elad.stages.stopping import enough
 from elad.world import OutOfTime, World
 
 
@@ -31,9 +32,9 @@ def run(
     """All rounds of the main arm; round 0 is the student before anything was bought.
 
     A control arm takes its turn after the main one in each round. The ledger and the students are kept in `folder`,
-    `runs/NAME` by default. Reaching a cap of the budget, or the end of the pool, is a normal end; a round that the
-    cap on seconds cut short is not among them. Work that a `recalled` ledger holds is taken from there. Raises: the
-    errors of `elad.errors`; nothing is lost on any of them.
+    `runs/NAME` by default. Reaching a cap of the budget, the end of the pool, or what `stopping` takes for enough, is a
+    normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled` ledger
+    holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     home = Path(folder or Path("runs") / experiment.name)
     with World.open(experiment, home, progress, recalled) as main, suppress(OutOfTime):
@@ -42,7 +43,7 @@ def run(
         for number in range(1, experiment.rounds.count + 1):
             for arm in main.arms:
                 count = allowance(arm, number)
-                if count:
+                if count and not enough(arm, number, count):
                     arm.rounds.append(turn(arm, number, count))
     return main.rounds
 

@@ -17,6 +17,7 @@ from elad.records import (
     Candidate,
     Chain,
     Charge,
+    Course,
     Example,
     Grade,
     Message,
@@ -25,6 +26,7 @@ from elad.records import (
     Reply,
     Request,
     Revision,
+    Ruling,
     Sampling,
     StepScores,
 )
@@ -343,6 +345,15 @@ class Several(Selector, Protocol):
     def picks(self, candidates: Sequence[Candidate], allowance: int, rng: Random) -> dict[str, str]:
         """What a call gives, in its order, and the name of the one that picked it."""
         ...
+
+
+class Stopping(Protocol):
+    """Whether a further round is worth beginning, though rounds and money are left; equal courses, equal rulings."""
+
+    @property
+    def needs_scores(self) -> bool: ...
+
+    def __call__(self, course: Course) -> Ruling: ...
 
 
 Ask: TypeAlias = Request | Prompt

@@ -60,6 +60,7 @@ def _experiment(ledger: Ledger, source: Path, *, ends: bool) -> Experiment:
     if ends:  # the caps have done their work: what they left out is not in the ledger
         begun = max((event.round for event in ledger.events(Kind.PICK)), default=1)
         changed |= {"budget": {"questions": told["budget"]["questions"]}, "rounds": told["rounds"] | {"count": begun}}
+        changed |= {"stopping": None}
     return Experiment.of(told | changed, base=Path(sessions[-1]["base"]))
 
 

@@ -58,7 +58,7 @@ class World:
     """The arm beside this one."""
     rounds: list[Round] = field(default_factory=list[Round])
     exhausted: str | None = None
-    """Why no more questions are bought, in words: the cap that was reached, or the end of the pool."""
+    """Why no more questions are bought, in words: the cap that was reached, the end of the pool, or a stopping rule."""
     late: str | None = None
     """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_loop_stopping import RULES, stopping
 
+from elad.loop import run
 from elad.records import Problem
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -116,6 +118,34 @@ def test_memory_and_time_of_a_larger_pool() -> None:
     told = script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(1124, 12.24, 55.5)])
     assert (told["ratio"], told["bytes_a_question"], told["met"]) == (1.0, 567, True)
     assert not script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(300, 5.0, 55.0)])["met"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    run(stopping(None), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_stopping_ends_a_finished_run_where_the_rule_would_have(finished: Path, tmp_path: Path, kind: str) -> None:
+    rounds = run(stopping(kind), tmp_path)
+    rule = stopping(kind).stopping
+    told = script("stopping").replayed(rule, script("stopping").recorded(finished))
+    assert told["after"] == len(rounds) - 1 == 3
+    assert told["saved"] == 0.5
+    assert told["lost"] == pytest.approx(100 * (run(stopping(None), finished)[-1].accuracy - rounds[-1].accuracy))
+
+
+def test_stopping_is_judged_by_the_best_rule_that_loses_little() -> None:
+    def row(rule: str, saved: float, lost: float) -> dict[str, Any]:
+        return {"rule": rule, "after": 1, "saved": saved, "lost": lost}
+
+    rows = [row("a", 0.1, 0.0), row("a", 0.3, 1.5), row("b", 0.9, 3.0), row("b", 0.9, 0.0)]
+    told = script("stopping").verdict(rows)
+    assert told.keys() | {"name"} >= PROMISED
+    assert (told["rule"], told["ratio"], told["met"], told["runs"], told["spread"]) == ("a", 0.2, True, 2, [0.1, 0.3])
+    assert script("stopping").verdict(rows[2:])["ratio"] is None
 
 
 def test_a_target_is_met_from_its_own_side() -> None:

@@ -17,6 +17,7 @@ PROMISED = {
     "selection": set(
         "top random core_set k_means facility_location badge stratified cost_aware oracle part bandit two_sided".split()
     ),
+    "stopping": {"value", "stable", "confident"},
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
     "training/objectives": {"sft"},

@@ -98,7 +98,9 @@ def test_resolved_makes_the_same_experiment_again() -> None:
     assert one.resolved()["reviser"]["continue"] == "student"
 
 
-@pytest.mark.parametrize("room", ["selection", "revision", "teachers", "uncertainty", "tasks", "training.objectives"])
+@pytest.mark.parametrize(
+    "room", ["selection", "stopping", "revision", "teachers", "uncertainty", "tasks", "training.objectives"]
+)
 def test_every_kind_is_listed_by_its_file(room: str) -> None:
     found = kinds(f"elad.{room}")
     assert found
