@@ -45,6 +45,8 @@ class Prompt:
     """Text that the student has already said; generation goes on right after it."""
     seed: int = 0
     """Fixes what is drawn for this prompt, whatever else is in the batch."""
+    guess: str = field(default="", compare=False)
+    """What is likely to come first: an engine may look at it to be quicker, and what it writes is the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from elad.students import decoding
 from elad.students.decoding import Decoder, Written
 from elad.students.memory import Memory
 from elad.students.sampling import NO_TOKEN, draw
+from elad.students.slots import Slots
 
 REFUSED = {
     "gpt_neo": GPTNeoConfig(
@@ -129,6 +130,32 @@ def test_what_is_written_does_not_depend_on_slots_or_trees(
         nats = -sum(float(logs[token]) for logs, token in zip(plain, wanted, strict=True))
         assert together[place].nats == pytest.approx(nats, abs=1e-3)
         assert by_itself.nats == pytest.approx(nats, abs=1e-3)
+
+
+@QUICK
+@given(rows=ROWS, size=st.integers(1, 20), temperature=st.sampled_from([0.0, 1.0]), data=st.data())
+def test_a_guess_changes_nothing_but_what_is_fed(
+    model: Any, rows: list[list[int]], size: int, temperature: float, data: st.DataObject
+) -> None:
+    sampling = Sampling(temperature=temperature, max_tokens=5)
+    stop = data.draw(st.sampled_from([9, 3]))
+    plain = decoder(model).generate(rows, range(len(rows)), sampling, lambda _, new: len(new) >= stop)
+    guesses = [one.tokens[: data.draw(st.integers(0, 5))] + data.draw(st.lists(st.integers(0, 4))) for one in plain]
+    many = decoder(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PACK", size)
+        guessed = many.generate(rows, range(len(rows)), sampling, lambda _, new: len(new) >= stop, guesses)
+    for one, other in zip(guessed, plain, strict=True):
+        assert one.tokens == other.tokens
+        assert one.nats == pytest.approx(other.nats, abs=1e-3)
+
+
+def test_a_right_guess_is_not_fed_token_by_token(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, sampling = [[1, 2, 3], [1, 2, 4], [3]], Sampling(max_tokens=4)
+    plain = decoder(model).generate(rows, [0] * 3, sampling)
+    monkeypatch.setattr(Slots, "step", None)
+    guessed = decoder(model).generate(rows, [0] * 3, sampling, guesses=[one.tokens for one in plain])
+    assert [one.tokens for one in guessed] == [one.tokens for one in plain]
 
 
 def naive(model: Any, row: Sequence[int], seed: int, sampling: Sampling) -> list[int]:

@@ -11,7 +11,7 @@ row is what the model gives for that row alone, up to rounding; `Decoder.check` 
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile, zip_longest
 from random import Random
 from typing import Any
 
@@ -111,12 +111,13 @@ class Decoder:
         seeds: Sequence[int],
         sampling: Sampling,
         until: Callable[[int, Sequence[int]], bool] = lambda _, __: False,
+        guesses: Sequence[Sequence[int]] = (),
     ) -> list[Written]:
         """What the model writes after each row: up to `sampling.max_tokens` tokens, fewer where the context ends.
 
         The token that ends a reply is included. Row i draws from `seeds[i]` alone. `until(i, tokens)`, asked after
         each token, ends row i where it says so. An empty row gets nothing. A row whose logits are no numbers ends
-        with `NO_TOKEN`.
+        with `NO_TOKEN`. At temperature 0 `guesses[i]`, read along with row i, is written as far as it is right.
         """
         out = [Written() for _ in rows]
 
@@ -129,7 +130,24 @@ class Decoder:
         room = min(max(map(len, rows), default=0) + sampling.max_tokens, self.context)
         count = max(1, min(self.slots, len(rows), self.most_tokens // room))
         slots = Slots(self.model, self.sight, count, room)
-        waiting = self._prefilled(rows, seeds)
+
+        def write(line: Line, token: int, nats: float) -> None:
+            out[line.row].tokens.append(token)
+            out[line.row].nats += nats
+
+        def follow(line: Line, guess: Sequence[int], logits_GV: Tensor) -> bool:
+            """Writes a guess as far as it is right; says whether more is to be written."""
+            likeliest = draw(logits_GV, [], sampling)
+            right = [*takewhile(lambda both: both[0] == both[1], zip(likeliest, guess, strict=False))]
+            for (token, _), nats in zip(right, surprises(logits_GV, likeliest), strict=False):
+                write(line, token, nats)
+                if done(line):
+                    return False
+                line.length += 1
+            return True
+
+        guesses = guesses if sampling.temperature == 0 else ()
+        waiting = self._prefilled(rows, seeds, guesses, follow)
         memory = self.memory if self.memory and not self.memory.filled else None
 
         def leave(line: Line, keys_LHTD: Tensor, values_LHTD: Tensor) -> None:
@@ -140,8 +158,7 @@ class Decoder:
         while slots.fill(waiting):
             drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
             for line, token, nats in zip(slots.lines, drawn, surprises(slots.logits, drawn), strict=True):
-                out[line.row].tokens.append(token)
-                out[line.row].nats += nats
+                write(line, token, nats)
             slots.drop(done, leave if memory else None)
             slots.step([out[line.row].tokens[-1] for line in slots.lines])
         if memory:
@@ -189,14 +206,29 @@ class Decoder:
         if not torch.allclose(slots.logits.float(), alone_SV, rtol=0.0, atol=off, equal_nan=True):
             raise StudentError(f"{text.model_type}: cannot be decoded here: prompts side by side get other logits")
 
-    def _prefilled(self, rows: Sequence[Sequence[int]], seeds: Sequence[int]) -> Iterator[tuple[Line, Any]]:
-        """Each row as it is before its first new token; a tree is run when its first row is wanted."""
-        for ran in self._trees(rows, lambda _, path: path[-1:], keep=True):
+    def _prefilled(
+        self,
+        rows: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        guesses: Sequence[Sequence[int]] = (),
+        follow: Callable[[Line, Sequence[int], Tensor], bool] = lambda _, __, ___: True,
+    ) -> Iterator[tuple[Line, Any]]:
+        """Each row as it is before its next token, after as much of its guess as `follow` takes; none that is done.
+
+        A tree is run when its first row is wanted.
+        """
+        pairs = zip_longest(rows, guesses, fillvalue=())
+        ahead = [[*row, *guess][: self.context] if row else [] for row, guess in pairs]
+        for ran in self._trees(ahead, lambda i, path: path[len(rows[i]) - 1 :], keep=True):
             keys_LHTD = torch.stack([layer.keys[0] for layer in ran.cache.layers])
             values_LHTD = torch.stack([layer.values[0] for layer in ran.cache.layers])
             for row, path in ran.pack.paths.items():
-                line, at = Line(row=row, length=len(path), random=Random(seeds[row])), [ran.places[n] for n in path]
-                yield line, (keys_LHTD[:, :, at], values_LHTD[:, :, at], ran.logits_NV[ran.spots[path[-1]]])
+                line = Line(row=row, length=len(rows[row]), random=Random(seeds[row]))
+                after = [ran.spots[node] for node in path[line.length - 1 :]]
+                if len(after) > 1 and not follow(line, ahead[row][line.length :], ran.logits_NV[after]):
+                    continue
+                at = [ran.places[node] for node in path[: line.length]]
+                yield line, (keys_LHTD[:, :, at], values_LHTD[:, :, at], ran.logits_NV[ran.spots[path[line.length - 1]]])
 
     def _trees(
         self,

@@ -125,7 +125,8 @@ class TransformersStudent:
         def stop(place: int, ids: Sequence[int]) -> bool:
             return until is not None and len(ids) % ASK == 0 and until(place, said(tokenizer, ids, ends))
 
-        written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop)
+        guesses = [encode_text(tokenizer, prompt.guess) for prompt in prompts]
+        written = self.decoder.generate(fitting, [prompt.seed for prompt in prompts], sampling, stop, guesses)
         return [generation(tokenizer, one.tokens, one.nats, ends) for one in written]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:

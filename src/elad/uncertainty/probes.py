@@ -20,6 +20,8 @@ class Probe:
     said: str
     """What the student has said before; the cue follows on a line of its own."""
     seed: int
+    guess: str | None = None
+    """The answer that is likely; it changes how long it takes, not what comes out."""
 
     def prompt(self, task: Task, sample: int = 0) -> Prompt:
         """What the student is given; samples differ in their seeds."""
@@ -28,6 +30,7 @@ class Probe:
             messages=task.messages(self.problem),
             prefix=f"{said}\n{task.cue}" if said else task.cue,
             seed=derive_seed(self.seed, sample),
+            guess=task.conclusion(self.problem, self.guess).removeprefix(task.cue) if self.guess else "",
         )
 
 
