@@ -38,6 +38,24 @@ def rounds(pace: Pace, clock: Clock, limit: int, count: int) -> tuple[list[int],
     return served, refused
 
 
+def stream(pace: Pace, clock: Clock, limit: int, latency: float, seconds: float) -> tuple[list[float], list[float]]:
+    """The same as time goes on, each answer after its latency, a refusal at once: when it served, when it refused."""
+    running: list[float] = []
+    served, refused, end = list[float](), list[float](), clock.now + seconds
+    while clock.now < end:
+        while pace.room(len(running)) and clock.now >= (refused or [-math.inf])[-1]:
+            if len(running) < limit:
+                running.append(clock.now + latency * (1 + 0.01 * (len(served) + len(running)) % 0.1))
+            else:
+                refused.append(clock.now + 0.001)
+                pace.refused({}, clock.now)
+        clock.now = min(running)
+        running.remove(clock.now)
+        served.append(clock.now)
+        pace.answered({}, latency)
+    return served, refused
+
+
 @given(limit=st.integers(1, 200), most=st.integers(1, 300))
 def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> None:
     clock = Clock()
@@ -83,10 +101,19 @@ def test_a_request_that_is_turned_down_says_nothing_of_how_long_answers_take() -
 def test_against_a_limit_of_64_the_targets_are_met() -> None:
     clock = Clock()
     pace = Pace(256, clock)
-    rounds(pace, clock, 64, 100)
-    served, refused = rounds(pace, clock, 64, 2000)
-    assert sum(served) >= 0.95 * 64 * len(served)
-    assert refused < 0.01 * sum(served)
+    rounds(pace, clock, 64, 25)  # 10 s of answers that take 0.4 s
+    for count in (50, 2000):
+        served, refused = rounds(pace, clock, 64, count)
+        assert sum(served) >= 0.95 * 64 * len(served)
+        assert refused < 0.01 * sum(served)
+
+
+def test_a_limit_that_is_met_while_answers_trickle_in_is_come_back_to_within_ten_seconds() -> None:
+    clock = Clock()
+    served, refused = stream(Pace(256, clock), clock, 64, 0.4, 30)
+    late = [at for at in served if at > 110]
+    assert len(late) >= 0.95 * 20 * 64 / (0.4 * 1.045)
+    assert len([at for at in refused if at > 110]) < 0.01 * len(late)
 
 
 def test_one_burst_of_refusals_shrinks_once() -> None:

@@ -14,8 +14,10 @@ _GRAZED = 0.95
 """Kept of the window when the limit was only touched, long after the last refusal."""
 _CALM_WINDOWS = 4
 """So many windows full of answers without a refusal make the next refusal a touch."""
-_PROBE = 0.1
+_PROBE = 0.2
 """Share of the usual growth close below the window that was refused last."""
+_CATCH_UP = 0.5
+"""Of the way back there, a round of answers."""
 _FIRST_HOLD_SECONDS = 0.05
 _MOST_HOLD_SECONDS = 60.0
 _MOST_ASKED_SECONDS = 3600.0
@@ -40,8 +42,8 @@ _WORTH_TELLING_SECONDS = 60.0
 class Pace:
     """Additive increase, multiplicative decrease, at most `most` requests. Safe for many threads.
 
-    The window doubles with each round of answers until the endpoint refuses one (429), then grows by one a
-    round, and more carefully near the size that was refused. A refusal shrinks it once, however many
+    The window doubles with each round of answers until the endpoint refuses one (429), then grows by half the
+    way back a round, and carefully near the size that was refused. A refusal shrinks it once, however many
     requests were under way. What headers ask for is obeyed: no request before `Retry-After`, none
     after the last one that `x-ratelimit-remaining-requests` allows. Failures in a row pause everything,
     each longer than the last. An endpoint that refuses nothing and lets requests wait is not led into its
@@ -169,9 +171,14 @@ class Pace:
             self._least_mean = self._mean  # where that does not help, it was no queue
         if queued or waited > max(_SLOW * self._timeout_seconds, _LONGER * self._quickest):
             return
-        growth = 1.0 if self._refused_at == math.inf else 1.0 / self._window
-        near = self._window >= _GRAZED * _GRAZED * self._refused_at
-        self._window = min(self._window + growth * (_PROBE if near else 1.0), self._most)
+        self._window = min(self._window + self._growth(), self._most)
+
+    def _growth(self) -> float:
+        """What an answer adds to the window."""
+        if self._refused_at == math.inf:
+            return 1.0
+        way = _GRAZED * _GRAZED * self._refused_at - self._window
+        return (max(1.0, _CATCH_UP * way) if way > 0 else _PROBE) / self._window
 
     def _shrink(self) -> None:
         touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
