@@ -23,10 +23,11 @@ from elad.errors import StudentError
 from elad.packing.tree import packs
 from elad.records import Sampling
 from elad.students import decoding
-from elad.students.decoding import Decoder, Written
+from elad.students.decoding import Decoder
 from elad.students.memory import Memory
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.slots import Slots
+from elad.students.writing import Written
 
 REFUSED = {
     "gpt_neo": GPTNeoConfig(

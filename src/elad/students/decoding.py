@@ -11,7 +11,7 @@ row is what the model gives for that row alone, up to rounding; `Decoder.check` 
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile, zip_longest
+from itertools import groupby, zip_longest
 from random import Random
 from typing import Any
 
@@ -25,8 +25,9 @@ from elad.packing.sight import Sight
 from elad.packing.tree import Pack, packs
 from elad.records import Sampling
 from elad.students.memory import NOTHING, Kept, Known, Memory
-from elad.students.sampling import NO_TOKEN, draw, surprises, undecided
+from elad.students.sampling import NO_TOKEN, undecided
 from elad.students.slots import Line, Slots
+from elad.students.writing import Writing, Written
 
 PACK = 512
 """Tokens of a tree: enough to keep the processor busy, few enough that attention over all of them costs little."""
@@ -35,15 +36,6 @@ _EXACT, _ROUGH = 1e-3, 0.2
 _LONGEST_CHECK = 256
 _AT_ONCE = 64
 """Rows of logits whose entropies are worked out together: whole vocabularies in single precision take room."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Written:
-    """What was written after a row."""
-
-    tokens: list[int] = field(default_factory=list[int])
-    nats: float = 0.0
-    """-log p of all of them together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,51 +111,25 @@ class Decoder:
         each token, ends row i where it says so. An empty row gets nothing. A row whose logits are no numbers ends
         with `NO_TOKEN`. At temperature 0 `guesses[i]`, read along with row i, is written as far as it is right.
         """
-        out = [Written() for _ in rows]
-
-        def done(line: Line) -> bool:
-            new = out[line.row].tokens
-            most = min(sampling.max_tokens, self.context - len(rows[line.row]))
-            ended = new[-1] in self.ends or new[-1] == NO_TOKEN or len(new) >= most
-            return ended or until(line.row, new)
-
+        writing = Writing(rows=rows, sampling=sampling, ends=self.ends, context=self.context, until=until)
         room = min(max(map(len, rows), default=0) + sampling.max_tokens, self.context)
         count = max(1, min(self.slots, len(rows), self.most_tokens // room))
         slots = Slots(self.model, self.sight, count, room)
-
-        def write(line: Line, token: int, nats: float) -> None:
-            out[line.row].tokens.append(token)
-            out[line.row].nats += nats
-
-        def follow(line: Line, guess: Sequence[int], logits_GV: Tensor) -> bool:
-            """Writes a guess as far as it is right; says whether more is to be written."""
-            likeliest = draw(logits_GV, [], sampling)
-            right = [*takewhile(lambda both: both[0] == both[1], zip(likeliest, guess, strict=False))]
-            for (token, _), nats in zip(right, surprises(logits_GV, likeliest), strict=False):
-                write(line, token, nats)
-                if done(line):
-                    return False
-                line.length += 1
-            return True
-
-        guesses = guesses if sampling.temperature == 0 else ()
-        waiting = self._prefilled(rows, seeds, guesses, follow)
+        waiting = self._prefilled(rows, seeds, guesses if sampling.temperature == 0 else (), writing.follow)
         memory = self.memory if self.memory and not self.memory.filled else None
 
         def leave(line: Line, keys_LHTD: Tensor, values_LHTD: Tensor) -> None:
-            said = (*rows[line.row], *out[line.row].tokens)[: line.length]
-            if memory and NO_TOKEN not in out[line.row].tokens:
+            said = (*rows[line.row], *writing[line])[: line.length]
+            if memory and NO_TOKEN not in writing[line]:
                 memory.keep(Kept(said, keys_LHTD, values_LHTD))
 
         while slots.fill(waiting):
-            drawn = draw(slots.logits, [line.random for line in slots.lines], sampling)
-            for line, token, nats in zip(slots.lines, drawn, surprises(slots.logits, drawn), strict=True):
-                write(line, token, nats)
-            slots.drop(done, leave if memory else None)
-            slots.step([out[line.row].tokens[-1] for line in slots.lines])
+            writing.go_on(slots.lines, slots.logits)
+            slots.drop(writing.done, leave if memory else None)
+            slots.step([writing[line][-1] for line in slots.lines])
         if memory:
             memory.filled = True
-        return out
+        return writing.written
 
     @torch.inference_mode()
     def states(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[int, Tensor]]:
@@ -227,8 +193,8 @@ class Decoder:
                 after = [ran.spots[node] for node in path[line.length - 1 :]]
                 if len(after) > 1 and not follow(line, ahead[row][line.length :], ran.logits_NV[after]):
                     continue
-                at = [ran.places[node] for node in path[: line.length]]
-                yield line, (keys_LHTD[:, :, at], values_LHTD[:, :, at], ran.logits_NV[ran.spots[path[line.length - 1]]])
+                at, last = [ran.places[node] for node in path[: line.length]], ran.spots[path[line.length - 1]]
+                yield line, (keys_LHTD[:, :, at], values_LHTD[:, :, at], ran.logits_NV[last])
 
     def _trees(
         self,

@@ -42,9 +42,7 @@ class Intra:
     def __call__(self, drafts: Sequence[Draft], student: Student, task: Task, seed: int) -> list[Measured]:
         """One measure per draft, from one batch of probes over all of them."""
         probes = [
-            Probe(
-                problem=problem, said=said, seed=derive_seed(seed, problem.id, "intra", place), guess=chain.answer
-            )
+            Probe(problem=problem, said=said, seed=derive_seed(seed, problem.id, "intra", place), guess=chain.answer)
             for problem, chain in drafts
             for place, said in enumerate(self._texts(chain))
         ]
