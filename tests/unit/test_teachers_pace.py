@@ -38,21 +38,26 @@ def rounds(pace: Pace, clock: Clock, limit: int, count: int) -> tuple[list[int],
     return served, refused
 
 
-def stream(pace: Pace, clock: Clock, limit: int, latency: float, seconds: float) -> tuple[list[float], list[float]]:
+def stream(
+    pace: Pace, clock: Clock, limit: int, latency: float, seconds: float, pause: int | None
+) -> tuple[list[float], list[float]]:
     """The same as time goes on, each answer after its latency, a refusal at once: when it served, when it refused."""
     running: list[float] = []
     served, refused, end = list[float](), list[float](), clock.now + seconds
+    headers = {} if pause is None else {"retry-after": str(pause)}
     while clock.now < end:
-        while pace.room(len(running)) and clock.now >= (refused or [-math.inf])[-1]:
+        while pace.room(len(running)):
             if len(running) < limit:
                 running.append(clock.now + latency * (1 + 0.01 * (len(served) + len(running)) % 0.1))
             else:
-                refused.append(clock.now + 0.001)
-                pace.refused({}, clock.now)
-        clock.now = min(running)
-        running.remove(clock.now)
-        served.append(clock.now)
-        pace.answered({}, latency)
+                refused.append(clock.now)
+                pace.refused(headers, clock.now)
+                clock.now += 0.001
+        clock.now = min(running, default=clock.now + pace.hold_seconds + 0.001)
+        if clock.now in running:
+            running.remove(clock.now)
+            served.append(clock.now)
+            pace.answered({}, latency)
     return served, refused
 
 
@@ -108,11 +113,13 @@ def test_against_a_limit_of_64_the_targets_are_met() -> None:
         assert refused < 0.01 * sum(served)
 
 
-def test_a_limit_that_is_met_while_answers_trickle_in_is_come_back_to_within_ten_seconds() -> None:
+@pytest.mark.parametrize("pause", [None, 1])
+def test_a_limit_that_is_met_while_answers_trickle_in_is_come_back_to_within_ten_seconds(pause: int | None) -> None:
     clock = Clock()
-    served, refused = stream(Pace(256, clock), clock, 64, 0.4, 30)
+    served, refused = stream(Pace(256, clock), clock, 64, 0.4, 120, pause)
     late = [at for at in served if at > 110]
-    assert len(late) >= 0.95 * 20 * 64 / (0.4 * 1.045)
+    assert len(late) >= 0.95 * 110 * 64 / (0.4 * 1.045)
+    assert len([at for at in late if at < 120]) >= 0.9 * 10 * 64 / (0.4 * 1.045)
     assert len([at for at in refused if at > 110]) < 0.01 * len(late)
 
 

@@ -18,6 +18,8 @@ _PROBE = 0.2
 """Share of the usual growth close below the window that was refused last."""
 _CATCH_UP = 0.5
 """Of the way back there, a round of answers."""
+_SELDOM = 50.0
+"""So many times a pause that was asked for must pass before the window that earned it is tried again."""
 _FIRST_HOLD_SECONDS = 0.05
 _MOST_HOLD_SECONDS = 60.0
 _MOST_ASKED_SECONDS = 3600.0
@@ -43,7 +45,8 @@ class Pace:
     """Additive increase, multiplicative decrease, at most `most` requests. Safe for many threads.
 
     The window doubles with each round of answers until the endpoint refuses one (429), then grows by half the
-    way back a round, and carefully near the size that was refused. A refusal shrinks it once, however many
+    way back a round, and carefully near the size that was refused; where a refusal asks for a pause, that size is
+    not tried again before fifty times as long. A refusal shrinks it once, however many
     requests were under way. What headers ask for is obeyed: no request before `Retry-After`, none
     after the last one that `x-ratelimit-remaining-requests` allows. Failures in a row pause everything,
     each longer than the last. An endpoint that refuses nothing and lets requests wait is not led into its
@@ -70,7 +73,8 @@ class Pace:
         self._window = min(FIRST_WINDOW, most)
         self._refused_at = math.inf
         """The window at the last refusal; infinite until there was one."""
-        self._shrunk = -math.inf
+        self._shrunk = self._careful = -math.inf
+        """When the window last shrank, and until when it stays below where it was refused."""
         self._calm = 0
         self._refusals = 0
         """Shrinkings since the last answer."""
@@ -138,6 +142,7 @@ class Pace:
             self._trouble = min(self._trouble, self._clock())
             if asked is not None:
                 self._asked = max(self._asked, asked)
+                self._careful = self._clock() + _SELDOM * asked
                 self._hold(asked, _MOST_ASKED_SECONDS)
             elif self._refusals > 1:
                 self._hold(doubling)
@@ -171,7 +176,8 @@ class Pace:
             self._least_mean = self._mean  # where that does not help, it was no queue
         if queued or waited > max(_SLOW * self._timeout_seconds, _LONGER * self._quickest):
             return
-        self._window = min(self._window + self._growth(), self._most)
+        most = min(self._most, self._refused_at - 1 if self._clock() < self._careful else math.inf)
+        self._window = max(self._window, min(self._window + self._growth(), most))
 
     def _growth(self) -> float:
         """What an answer adds to the window."""
