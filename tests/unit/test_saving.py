@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from curve_kit import ROUNDS, STEP, plain, questions, simulated, true_accuracy
+from curve_kit import ROUNDS, STEP, drawn, most_misses, plain, questions, simulated, true_accuracy
 
 from elad.evaluation.bands import bands
 from elad.evaluation.curves import Reach, accuracy_at, area, at
@@ -32,6 +32,17 @@ def test_never_is_no_number() -> None:
     assert found.high is not None
     neither = saving(arm, reference, "tokens", 0.9)
     assert (neither.spent, neither.reference, neither.interval) == (Reach.NEVER, Reach.NEVER, False)
+
+
+def test_what_is_clearly_better_for_a_while_only_is_no_saving() -> None:
+    """The low end counts from where the arm stays clearly better, up to its end."""
+    up, down = [True] * 16, [False] * 16
+    reference = [plain([0, 10], [down, [True] * 8 + [False] * 8])] * 5
+    risen = saving([plain([0, 10, 20], [down, up, up])] * 5, reference, "tokens", 0.5)
+    fallen = saving([plain([0, 10, 20], [down, up, down])] * 5, reference, "tokens", 0.5)
+    assert risen.low is not None
+    assert 0 < risen.low < 0.5
+    assert (fallen.value, fallen.low) == (0.5, None)
 
 
 def test_what_was_there_before_anything_was_spent_is_no_saving() -> None:
@@ -77,6 +88,21 @@ def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -
         assert found.high is not None
         hits += (found.low is None or found.low <= truth) and truth <= found.high
     assert hits / times >= 0.90
+
+
+@pytest.mark.parametrize(("rounds", "seeds", "unrest"), [(10, 3, 0.06), (10, 5, 0.06), (20, 5, 0.06)])
+def test_an_arm_that_never_gets_there_seldom_seems_to(rounds: int, seeds: int, unrest: float) -> None:
+    """It is flat just below where the reference ends, so a low end of any number is a miss: one in forty."""
+    rng = Random(f"plateau {rounds} {seeds}")
+    rising = [0.15 + 0.35 * number / rounds for number in range(rounds + 1)]
+    flat = [0.15] + [0.495] * rounds
+    times, missed = 300, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arm = drawn(rng, easy, flat, seeds=seeds, unrest=unrest)
+        reference = drawn(rng, easy, rising, seeds=seeds, unrest=unrest)
+        missed += saving(arm, reference, "tokens", final_accuracy(reference, "tokens")).low is not None
+    assert missed <= most_misses(times)
 
 
 def test_areas_are_compared_question_by_question() -> None:

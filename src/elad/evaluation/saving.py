@@ -38,8 +38,10 @@ def saving(arm: Sequence[Curve], reference: Sequence[Curve], cost: str, accuracy
 
     Both are taken where their mean curves first come to the accuracy. The interval holds the savings at which the arm
     is not told apart from the reference as it is there: from the first cost at which it is no longer clearly worse to
-    the first at which it is clearly better, question by question (`mean_difference`). So it needs no ratio of two
-    noisy costs, and what was never reached is no number in it (after Fieller 1954; the two ends are ours [D]).
+    the one from which on, up to its end, it is clearly better, question by question (`mean_difference`). Each end can
+    only be wrong where the comparison at the true cost is; the first of many looks that seem clearly better would be
+    wrong far more often. So it needs no ratio of two noisy costs, and what was never reached is no number in it (after
+    Fieller 1954; the two ends are ours [D]).
     """
     there, here = reached(reference, cost, accuracy), reached(arm, cost, accuracy)
     value, low, high, interval = None, None, None, False
@@ -72,17 +74,19 @@ def _ends(
         ours = [curve.values(at(curve.costs[cost], amount)) for curve in arm]
         return mean_difference(_differences(ours, theirs))
 
-    worse_until = _first(lambda amount: held(amount).high >= 0, end)
-    better_from = _first(lambda amount: held(amount).low > 0, end)
+    worse_until = _first(lambda amount: held(amount).high >= 0, 0, end)
+    unclear_until = _first(lambda amount: held(amount).low <= 0, end, 0)
     high = 1 - (end if worse_until is None else worse_until) / there
-    return None if better_from is None else 1 - better_from / there, high
+    if unclear_until == end:
+        return None, high
+    return 1 - (unclear_until or 0) / there, high
 
 
-def _first(holds: Callable[[float], bool], end: float) -> float | None:
-    """The smallest cost up to `end` at which it holds, as far as a grid shows; None where it does at none."""
-    before = 0.0
+def _first(holds: Callable[[float], bool], start: float, stop: float) -> float | None:
+    """The first cost on the way from `start` to `stop` at which it holds, as far as a grid shows; None where at none."""
+    before = start
     for look in range(_LOOKS + 1):
-        here = end * look / _LOOKS
+        here = start + (stop - start) * look / _LOOKS
         if not holds(here):
             before = here
             continue
