@@ -24,6 +24,8 @@ class Saving:
     low: float | None
     """None is open: for all that can be told, the arm may need more than it has spent."""
     high: float | None
+    beyond: bool
+    """Whether the arm is clearly worse up to its end, so that it needs more than it has spent and saves less than `high`."""
     interval: bool
     """Whether `low` and `high` mean anything: there are two seeds, and the reference has reached the accuracy."""
 
@@ -44,12 +46,21 @@ def saving(arm: Sequence[Curve], reference: Sequence[Curve], cost: str, accuracy
     Fieller 1954; the two ends are ours [D]).
     """
     there, here = reached(reference, cost, accuracy), reached(arm, cost, accuracy)
-    value, low, high, interval = None, None, None, False
+    value, low, high, beyond, interval = None, None, None, False, False
     if not isinstance(there, Reach) and there > 0:
         value = None if isinstance(here, Reach) else 1 - here / there
         interval = len(arm) > 1
-        low, high = _ends(arm, reference, cost, there) if interval else (None, None)
-    return Saving(accuracy=accuracy, spent=here, reference=there, value=value, low=low, high=high, interval=interval)
+        low, high, beyond = _ends(arm, reference, cost, there) if interval else (None, None, False)
+    return Saving(
+        accuracy=accuracy,
+        spent=here,
+        reference=there,
+        value=value,
+        low=low,
+        high=high,
+        beyond=beyond,
+        interval=interval,
+    )
 
 
 def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str) -> Rows:
@@ -64,8 +75,8 @@ def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str
 
 def _ends(
     arm: Sequence[Curve], reference: Sequence[Curve], cost: str, there: float
-) -> tuple[float | None, float | None]:
-    """The ends of the interval of the saving against a reference that has spent `there`."""
+) -> tuple[float | None, float, bool]:
+    """The ends of the interval of the saving against a reference that has spent `there`, and `Saving.beyond`."""
     end = common_end(arm, cost)
     theirs = [curve.values(at(curve.costs[cost], there)) for curve in reference]
 
@@ -76,10 +87,9 @@ def _ends(
 
     worse_until = _first(lambda amount: held(amount).high >= 0, 0, end)
     unclear_until = _first(lambda amount: held(amount).low <= 0, end, 0)
-    high = 1 - (end if worse_until is None else worse_until) / there
-    if unclear_until == end:
-        return None, high
-    return 1 - (unclear_until or 0) / there, high
+    high, beyond = 1 - (end if worse_until is None else worse_until) / there, worse_until is None
+    low = None if unclear_until == end else 1 - (unclear_until or 0) / there
+    return low, high, beyond
 
 
 def _first(holds: Callable[[float], bool], start: float, stop: float) -> float | None:

@@ -12,32 +12,41 @@ from elad.evaluation.saving import Saving, area_differences, final_accuracy, sav
 from elad.records import derive_seed, to_json
 from elad.report.runs import COSTS, Arm, read_arms
 
-SAVES, COSTS_MORE, NOTHING, TOO_FEW = "saves", "costs", "no measurable saving", "not enough seeds"
+SAVES, COSTS_MORE, NOTHING = "saves", "costs", "no measurable saving"
+CANNOT, TOO_FEW = "cannot be said", "not enough seeds"
 ENOUGH_SEEDS = 2
 
 
 def compare(folders: Sequence[Path], to_accuracy: float | None = None) -> tuple[dict[str, Any], list[Arm]]:
-    """What the runs say, as plain JSON values, and the arms that they make.
+    """What the runs say, as plain JSON values, and the arms that they make: `judged` of `read_arms`.
 
-    The reference is the arm that selects at random where just one does, else the first. Each other arm is compared
-    with it on the seeds that both have; the figures at the top are those of the first one. They are taken at the
-    accuracy that the reference has where its spending ends, or at `to_accuracy`. The verdict goes by the teacher's
-    output tokens, or by the questions where no tokens were counted. A run with a control is a run of each arm.
     Raises: InputError for an accuracy outside 0..1, RunFolderError for runs that cannot be compared.
     """
     if to_accuracy is not None and not 0 < to_accuracy <= 1:
         raise InputError(f"--to-accuracy: must lie above 0 and at most at 1, not {to_accuracy:g}")
     arms = read_arms(folders)
+    return judged(arms, to_accuracy), arms
+
+
+def judged(arms: Sequence[Arm], to_accuracy: float | None = None) -> dict[str, Any]:
+    """What the arms say against each other, as plain JSON values.
+
+    The reference is the arm that selects at random where just one does, else the first. Each other arm is compared
+    with it on the seeds that both have; the figures at the top are those of the first one. They are taken at the
+    accuracy that the reference has where its spending ends, or at `to_accuracy`. The verdict goes by the teacher's
+    output tokens, or by the questions where no tokens were counted. A run with a control is a run of each arm.
+    The verdict cannot be said where the reference never reached that accuracy, or had it before it spent anything.
+    Raises: RunFolderError for arms that cannot be compared.
+    """
     reference = _reference(arms)
     others = [arm for arm in arms if arm is not reference]
     comparisons = [_compared(arm, reference, to_accuracy) for arm in others]
-    told = comparisons[0] | {
+    return comparisons[0] | {
         "heldout": len(reference.runs[0].questions),
         "currency": reference.runs[0].currency or others[0].runs[0].currency,
         "arms": [_arm(arm) for arm in arms],
         "comparisons": comparisons,
     }
-    return told, arms
 
 
 def _reference(arms: Sequence[Arm]) -> Arm:
@@ -103,9 +112,11 @@ def _verdict(found: Saving, seeds: int, *, same: bool) -> str:
         return NOTHING
     if seeds < ENOUGH_SEEDS:
         return TOO_FEW
+    if found.high is None:
+        return CANNOT
     if found.low is not None and found.low > 0:
         return SAVES
-    return COSTS_MORE if found.high is not None and found.high < 0 else NOTHING
+    return COSTS_MORE if found.high < 0 or (found.beyond and found.high <= 0) else NOTHING
 
 
 def _told(found: Saving, *, same: bool) -> dict[str, Any]:
@@ -116,6 +127,7 @@ def _told(found: Saving, *, same: bool) -> dict[str, Any]:
     return {
         "value": value,
         **ends,
+        "beyond": found.beyond,
         "interval": found.interval or same,
         "spent": found.spent,
         "reference": found.reference,

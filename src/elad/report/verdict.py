@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from elad.report.compare import ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never
+from elad.report.compare import CANNOT, ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never
 from elad.report.runs import COSTS
 
 _KEY = {"tokens_out": "saving_tokens", "tokens_in": "saving_tokens_in", "questions": "saving_questions"}
@@ -25,8 +25,8 @@ def sentence(told: dict[str, Any]) -> str:
         return f"{TOO_FEW}: in one pair of runs, {core}; there is no interval"
     if found["interval"]:
         core += f" (95 % interval: {_range(found, by)})"
-    if verdict == NOTHING:
-        return f"{NOTHING}: {core}"
+    if verdict in (NOTHING, CANNOT):
+        return f"{verdict}: {core}"
     return core if verdict == SAVES else f"{arm} costs more: {core}"
 
 
@@ -44,11 +44,20 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
     yield from _unequal(told)
-    found = told[_KEY.get(told["by"], f"saving_{told['by']}")]
+    yield from _open(told)
+
+
+def _open(told: dict[str, Any]) -> Iterator[str]:
+    """Why there is no saving, or no end to it, and what can be said then."""
+    found, arm, reference = told[_KEY.get(told["by"], f"saving_{told['by']}")], told["arm"], told["reference"]
     if never(found["reference"]):
-        yield f"{told['reference']} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
+        yield f"{reference} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
+    if told["verdict"] == CANNOT:
+        yield f"what can be said: {_along(told)}"
+    elif found["beyond"]:
+        yield f"{arm} is clearly below that accuracy up to its end, and needs more than it has spent"
     elif found["low"] is None and found["interval"] and not told["same"]:
-        yield "the interval is open below: at its end the arm is not clearly above that accuracy, and may need more"
+        yield f"the interval is open below: at its end {arm} is not clearly above that accuracy, and may need more"
 
 
 def _unequal(told: dict[str, Any]) -> Iterator[str]:
@@ -105,12 +114,17 @@ def saving_table(told: dict[str, Any]) -> Table:
 
 def along_line(told: dict[str, Any]) -> str:
     """The difference along the whole curve, with its tests."""
-    area, flips = told["auc_difference"], told["permutation"]
+    flips = told["permutation"]
+    tests = f"sign flips p = {flips['answers']['p']:.3g} over answers, {flips['seeds']['p']:.3g} over seeds"
+    return f"{_along(told)}; {tests}"
+
+
+def _along(told: dict[str, Any]) -> str:
+    area = told["auc_difference"]
     points = f"mean accuracy along the curve: {100 * area['value']:+.1f} points"
     if area["low"] is not None:
         points += f" (95 % interval {100 * area['low']:+.1f} to {100 * area['high']:+.1f})"
-    tests = f"sign flips p = {flips['answers']['p']:.3g} over answers, {flips['seeds']['p']:.3g} over seeds"
-    return f"{points}, up to {_amount(area['common_end'], area['over'])} {COSTS[area['over']]}; {tests}"
+    return f"{points}, up to {_amount(area['common_end'], area['over'])} {COSTS[area['over']]}"
 
 
 def label(cost: str) -> str:
@@ -145,6 +159,8 @@ def _less(share: float, cost: str) -> str:
 def _range(found: dict[str, Any], cost: str) -> str:
     """The interval of a saving in words; with no low end, the arm may need more than it has spent."""
     low, high = found["low"], found["high"]
+    if found["beyond"] and high <= 0:
+        return f"at least {abs(high):.0%} more"
     if low is not None and low >= 0:
         return f"{low:.0%} to {_less(high, cost)}"
     if low is not None and high < 0:

@@ -1,0 +1,75 @@
+"""What is said of two arms: verdict, sentence and remarks, on curves that are told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elad.evaluation.curves import Curve
+from elad.report.compare import judged
+from elad.report.runs import Arm, Read
+from elad.report.verdict import remarks, sentence
+
+QUESTIONS = 60
+
+
+def arm(name: str, *shares: Sequence[float], step: float = 50, **settings: Any) -> Arm:
+    """Runs with these shares of right answers round by round, a seed each; a round costs `step` output tokens."""
+    runs = [
+        Read(
+            folder=Path(name) / f"seed-{seed}",
+            name=name,
+            settings={"selector.kind": "random" if name == "random" else "top"} | settings,
+            questions=tuple(map(str, range(QUESTIONS))),
+            currency=None,
+            curve=Curve(
+                seed=seed,
+                costs={cost: tuple(step * k for k in range(len(its))) for cost in ("tokens_out", "questions")}
+                | {cost: (0.0,) * len(its) for cost in ("tokens_in", "money")},
+                right=tuple(tuple(q < round(share * QUESTIONS) for q in range(QUESTIONS)) for share in its),
+            ),
+        )
+        for seed, its in enumerate(shares)
+    ]
+    return Arm(name=name, runs=tuple(runs))
+
+
+def told_of(found: dict[str, Any]) -> str:
+    return " | ".join([sentence(found), *remarks(found)])
+
+
+def test_what_the_reference_never_reached_cannot_be_said() -> None:
+    found = judged([arm("elad", *[[0.2, 0.75, 0.8]] * 4), arm("random", *[[0.2, 0.4, 0.45]] * 4)], 0.7)
+    assert found["verdict"] == "cannot be said"
+    assert sentence(found).startswith("cannot be said: random never reached 70.0%, with 45 ")
+    assert "what can be said: mean accuracy along the curve: +26" in told_of(found)
+
+
+def test_what_the_reference_had_at_first_cannot_be_said() -> None:
+    """It falls below where it began, while the arm rises."""
+    found = judged([arm("elad", *[[0.4, 0.6, 0.8]] * 4), arm("random", *[[0.4, 0.35, 0.3]] * 4)])
+    assert found["verdict"] == "cannot be said"
+    assert "random had 30.0% before anything was bought" in sentence(found)
+    assert "what can be said: mean accuracy along the curve: +25.0 points" in told_of(found)
+
+
+@pytest.mark.parametrize(("step", "least"), [(50, "0%"), (75, "50%")])
+def test_an_arm_that_is_clearly_worse_up_to_its_end_costs_more(step: float, least: str) -> None:
+    stuck = arm("elad", *[[0.2, 0.2, 0.2]] * 4, step=step)
+    found = judged([stuck, arm("random", *[[0.2, 0.5, 0.7]] * 4)])
+    assert found["verdict"] == "costs"
+    assert sentence(found).startswith("elad costs more: elad never reached 70.0%, which random reached with 100 ")
+    assert f"(95 % interval: at least {least} more)" in sentence(found)
+
+
+def test_an_arm_that_ended_early_may_still_come_there() -> None:
+    found = judged([arm("elad", *[[0.2, 0.2, 0.2]] * 4, step=25), arm("random", *[[0.2, 0.5, 0.7]] * 4)])
+    assert found["verdict"] == "no measurable saving"
+    assert "elad is clearly below that accuracy up to its end, and needs more than it has spent" in told_of(found)
+
+
+def test_an_arm_that_gets_there_early_saves() -> None:
+    found = judged([arm("elad", *[[0.2, 0.9, 0.9]] * 4), arm("random", *[[0.2, 0.4, 0.5]] * 4)])
+    assert found["verdict"] == "saves"
+    assert sentence(found).startswith("elad reached 50.0% with 79% fewer teacher output tokens than random")
