@@ -9,7 +9,7 @@ import pytest
 from elad.evaluation.curves import Curve
 from elad.report.compare import judged
 from elad.report.runs import Arm, Read
-from elad.report.verdict import remarks, sentence
+from elad.report.verdict import along_line, remarks, sentence
 
 QUESTIONS = 60
 
@@ -73,3 +73,19 @@ def test_an_arm_that_gets_there_early_saves() -> None:
     found = judged([arm("elad", *[[0.2, 0.9, 0.9]] * 4), arm("random", *[[0.2, 0.4, 0.5]] * 4)])
     assert found["verdict"] == "saves"
     assert sentence(found).startswith("elad reached 50.0% with 79% fewer teacher output tokens than random")
+
+
+def test_flips_are_told_with_what_they_can_show() -> None:
+    found = judged([arm("elad", *[[0.2, 0.9, 0.9]] * 3), arm("random", *[[0.2, 0.4, 0.5]] * 3)])
+    flips = found["permutation"]
+    assert (flips["seeds"]["p"], flips["seeds"]["least"]) == (0.25, 0.25)
+    assert flips["questions"]["units"] == 0.5 * QUESTIONS
+    line = along_line(found)
+    assert "sign flips over seeds: p = 0.25 (the least that 3 seeds can show is 0.25)" in line
+    assert "for these very students and no others" in line
+
+
+def test_one_pair_of_runs_has_no_p() -> None:
+    found = judged([arm("elad", [0.2, 0.9]), arm("random", [0.2, 0.4])])
+    assert found["permutation"] is None
+    assert "p =" not in along_line(found)

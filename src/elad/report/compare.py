@@ -7,7 +7,7 @@ from typing import Any
 
 from elad.errors import InputError, RunFolderError
 from elad.evaluation.curves import Curve, Reach, common_end
-from elad.evaluation.paired import mean_difference, sign_flips
+from elad.evaluation.paired import Rows, mean_difference, sign_flips
 from elad.evaluation.saving import Saving, area_differences, final_accuracy, saving
 from elad.records import derive_seed, to_json
 from elad.report.runs import COSTS, Arm, read_arms
@@ -134,19 +134,23 @@ def _told(found: Saving, *, same: bool) -> dict[str, Any]:
     }
 
 
-def _along(ours: Sequence[Curve], theirs: Sequence[Curve], cost: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The difference of the areas under the curves, and whether its sign could be chance."""
+def _along(ours: Sequence[Curve], theirs: Sequence[Curve], cost: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The difference of the areas under the curves, and with several seeds whether its sign could be chance."""
     rows = area_differences(ours, theirs, cost)
     several = len(rows) >= ENOUGH_SEEDS
     found = mean_difference(rows) if several else None
     value = found.value if found else fmean(rows[0])
     area = {"value": value, "low": found.low if found else None, "high": found.high if found else None, "over": cost}
     area["common_end"] = common_end([*ours, *theirs], cost)
-    flips = {
-        "answers": sign_flips([value for row in rows for value in row], seed=derive_seed("permutation")),
-        "seeds": sign_flips([fmean(row) for row in rows], seed=derive_seed("permutation")),
-    }
-    return area, {name: to_json(flip) for name, flip in flips.items()}
+    return area, _flips(rows) if several else None
+
+
+def _flips(rows: Rows) -> dict[str, Any]:
+    """Sign flips over whole seeds, and over whole questions: for other seeds, and for these very students."""
+    seed = derive_seed("permutation")
+    seeds = sign_flips([fmean(row) for row in rows], seed=seed)
+    questions = sign_flips([fmean(column) for column in zip(*rows, strict=True)], seed=seed)
+    return {"seeds": to_json(seeds) | {"least": 2 ** (1 - len(rows))}, "questions": to_json(questions)}
 
 
 def never(value: object) -> bool:

@@ -115,8 +115,12 @@ def saving_table(told: dict[str, Any]) -> Table:
 def along_line(told: dict[str, Any]) -> str:
     """The difference along the whole curve, with its tests."""
     flips = told["permutation"]
-    tests = f"sign flips p = {flips['answers']['p']:.3g} over answers, {flips['seeds']['p']:.3g} over seeds"
-    return f"{_along(told)}; {tests}"
+    if flips is None:
+        return _along(told)
+    seeds, questions = flips["seeds"], flips["questions"]
+    least = f"the least that {told['seeds']} seeds can show is {seeds['least']:.3g}"
+    these = f"over questions, for these very students and no others, {questions['p']:.3g}"
+    return f"{_along(told)}; sign flips over seeds: p = {seeds['p']:.3g} ({least}); {these}"
 
 
 def _along(told: dict[str, Any]) -> str:
