@@ -89,3 +89,11 @@ def test_one_pair_of_runs_has_no_p() -> None:
     found = judged([arm("elad", [0.2, 0.9]), arm("random", [0.2, 0.4])])
     assert found["permutation"] is None
     assert "p =" not in along_line(found)
+
+
+def test_an_accuracy_that_is_the_references_own_end_is_told() -> None:
+    arms = arm("elad", [0.2, 0.4, 0.5], [0.2, 0.5, 0.5]), arm("random", [0.2, 0.45, 0.6], [0.2, 0.45, 0.5])
+    found = judged(arms)
+    assert (found["saving_tokens"]["spent"], found["verdict"]) == ("never reached", "no measurable saving")
+    assert "random reaches 55.0% by construction" in told_of(found)
+    assert "by construction" not in told_of(judged(arms, 0.55))

@@ -56,8 +56,14 @@ def _open(told: dict[str, Any]) -> Iterator[str]:
         yield f"what can be said: {_along(told)}"
     elif found["beyond"]:
         yield f"{arm} is clearly below that accuracy up to its end, and needs more than it has spent"
-    elif found["low"] is None and found["interval"] and not told["same"]:
-        yield f"the interval is open below: at its end {arm} is not clearly above that accuracy, and may need more"
+    elif not told["same"]:
+        if found["interval"] and found["low"] is None:
+            yield f"the interval is open below: at its end {arm} is not clearly above that accuracy, and may need more"
+        if never(found["spent"]) and not never(found["reference"]) and not told["asked"]:
+            yield (
+                f"{reference} reaches {told['accuracy']:.1%} by construction, for it ends there: of two arms that are "
+                "alike the other stays below in up to two of five comparisons, so by itself this shows nothing"
+            )
 
 
 def _unequal(told: dict[str, Any]) -> Iterator[str]:
