@@ -14,8 +14,8 @@ from elad.report.verdict import along_line, remarks, sentence
 QUESTIONS = 60
 
 
-def arm(name: str, *shares: Sequence[float], step: float = 50, **settings: Any) -> Arm:
-    """Runs with these shares of right answers round by round, a seed each; a round costs `step` output tokens."""
+def arm(name: str, *shares: Sequence[float], step: float = 50, money: float = 0, **settings: Any) -> Arm:
+    """Runs with these shares of right answers round by round, a seed each; a round costs `step` output tokens, as many questions, and `money`."""
     runs = [
         Read(
             folder=Path(name) / f"seed-{seed}",
@@ -26,7 +26,7 @@ def arm(name: str, *shares: Sequence[float], step: float = 50, **settings: Any) 
             curve=Curve(
                 seed=seed,
                 costs={cost: tuple(step * k for k in range(len(its))) for cost in ("tokens_out", "questions")}
-                | {cost: (0.0,) * len(its) for cost in ("tokens_in", "money")},
+                | {"tokens_in": (0.0,) * len(its), "money": tuple(money * k for k in range(len(its)))},
                 right=tuple(tuple(q < round(share * QUESTIONS) for q in range(QUESTIONS)) for share in its),
             ),
         )
@@ -97,3 +97,14 @@ def test_an_accuracy_that_is_the_references_own_end_is_told() -> None:
     assert (found["saving_tokens"]["spent"], found["verdict"]) == ("never reached", "no measurable saving")
     assert "random reaches 55.0% by construction" in told_of(found)
     assert "by construction" not in told_of(judged(arms, 0.55))
+
+
+def test_another_cost_that_says_the_contrary_is_told() -> None:
+    dear = arm("elad", *[[0.2, 0.9, 0.9]] * 4, money=9)
+    cheap = arm("random", *[[0.2, 0.4, 0.5]] * 4, money=1)
+    found = judged([dear, cheap])
+    assert (found["verdict"], found["saving_money"]["verdict"]) == ("saves", "costs")
+    assert "by money it is otherwise: elad costs more: elad reached 50.0% with 93% more money" in told_of(found)
+    assert "otherwise" not in told_of(judged([arm("elad", *[[0.2, 0.9, 0.9]] * 4, money=1), cheap]))
+    pair = judged([arm("elad", [0.2, 0.9], money=9), arm("random", [0.2, 0.5], money=1)])
+    assert "by money it is otherwise: not enough seeds" in told_of(pair)

@@ -88,13 +88,12 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
         "accuracy": accuracy,
         "asked": to_accuracy is not None,
         "by": by,
-        "verdict": _verdict(savings[by], len(seeds), same=same),
         "same": same,
         "ends": _ends(by, {"arm": ours, "reference": theirs}),
     }
     for cost in COSTS:
-        name = "saving_tokens" if cost == "tokens_out" else f"saving_{cost}"
-        told[name] = _told(savings[cost], same=same) if cost in savings else None
+        told[saving_key(cost)] = _told(savings[cost], len(seeds), same=same) if cost in savings else None
+    told["verdict"] = told[saving_key(by)]["verdict"]
     told["auc_difference"], told["permutation"] = _along(ours, theirs, by)
     return told
 
@@ -120,12 +119,13 @@ def _verdict(found: Saving, seeds: int, *, same: bool) -> str:
     return COSTS_MORE if found.high < 0 or (found.beyond and found.high <= 0) else NOTHING
 
 
-def _told(found: Saving, *, same: bool) -> dict[str, Any]:
-    """A saving as JSON; runs that are the same in every answer and cost save 0 and nothing else."""
+def _told(found: Saving, seeds: int, *, same: bool) -> dict[str, Any]:
+    """A saving as JSON, with its verdict; runs that are the same in every answer and cost save 0 and nothing else."""
     nothing = 0.0 if same else None
     ends = {"low": nothing, "high": nothing} if same else {"low": found.low, "high": found.high}
     value = nothing if same else found.value
     return {
+        "verdict": _verdict(found, seeds, same=same),
         "value": value,
         **ends,
         "beyond": found.beyond,
@@ -152,6 +152,11 @@ def _flips(rows: Rows) -> dict[str, Any]:
     seeds = sign_flips([fmean(row) for row in rows], seed=seed)
     questions = sign_flips([fmean(column) for column in zip(*rows, strict=True)], seed=seed)
     return {"seeds": to_json(seeds) | {"least": 2 ** (1 - len(rows))}, "questions": to_json(questions)}
+
+
+def saving_key(cost: str) -> str:
+    """Where in what was told the saving of a cost stands."""
+    return "saving_tokens" if cost == "tokens_out" else f"saving_{cost}"
 
 
 def never(value: object) -> bool:

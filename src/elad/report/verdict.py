@@ -5,10 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
-from elad.report.compare import CANNOT, ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never
+from elad.report.compare import CANNOT, COSTS_MORE, ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never, saving_key
 from elad.report.runs import COSTS
 
-_KEY = {"tokens_out": "saving_tokens", "tokens_in": "saving_tokens_in", "questions": "saving_questions"}
 _FEW_SEEDS = 3
 _UNEQUAL = 1.25
 """From so many times the other's spending on, it is worth telling how far two curves can be compared."""
@@ -17,7 +16,7 @@ _UNEQUAL = 1.25
 def sentence(told: dict[str, Any]) -> str:
     """The answer in one sentence."""
     arm, reference, by, verdict = told["arm"], told["reference"], told["by"], told["verdict"]
-    found = told[_KEY.get(by, f"saving_{by}")]
+    found = told[saving_key(by)]
     if told["same"]:
         return f"{NOTHING}: {arm} and {reference} are the same in every answer and every cost"
     core = _core(told, found)
@@ -32,6 +31,7 @@ def sentence(told: dict[str, Any]) -> str:
 
 def remarks(told: dict[str, Any]) -> Iterator[str]:
     """What has to be said beside the sentence, and what cannot be said."""
+    yield from _contrary(told)
     if told["seeds"] < ENOUGH_SEEDS and not told["same"]:
         yield (
             "one pair of runs cannot tell the method from the luck of its seed: no interval, no verdict; "
@@ -47,9 +47,31 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
     yield from _open(told)
 
 
+def _contrary(told: dict[str, Any]) -> Iterator[str]:
+    """What another cost says, where that has the other sign, or is clear and the sentence is not."""
+    found = told[saving_key(told["by"])]
+    for cost in COSTS:
+        other = told[saving_key(cost)]
+        if cost == told["by"] or other is None or told["same"]:
+            continue
+        clear = other["verdict"] in (SAVES, COSTS_MORE) and other["verdict"] != found["verdict"]
+        if clear or _sign(other) * _sign(found) < 0:
+            yield f"by {COSTS[cost]} it is otherwise: {sentence(told | {'by': cost, 'verdict': other['verdict']})}"
+
+
+def _sign(found: dict[str, Any]) -> int:
+    """1 for what looks like a saving, -1 for the contrary, 0 where there is none of either."""
+    if found["verdict"] in (SAVES, COSTS_MORE):
+        return 1 if found["verdict"] == SAVES else -1
+    if never(found["spent"]) != never(found["reference"]):
+        return 1 if never(found["reference"]) else -1
+    value = found["value"] or 0
+    return (value > 0) - (value < 0)
+
+
 def _open(told: dict[str, Any]) -> Iterator[str]:
     """Why there is no saving, or no end to it, and what can be said then."""
-    found, arm, reference = told[_KEY.get(told["by"], f"saving_{told['by']}")], told["arm"], told["reference"]
+    found, arm, reference = told[saving_key(told["by"])], told["arm"], told["reference"]
     if never(found["reference"]):
         yield f"{reference} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
     if told["verdict"] == CANNOT:
@@ -105,7 +127,7 @@ def saving_table(told: dict[str, Any]) -> Table:
     for head in (told["arm"], told["reference"], "saving", "95 % interval"):
         table.add_column(head, justify="right")
     for cost in COSTS:
-        found = told[_KEY.get(cost, f"saving_{cost}")]
+        found = told[saving_key(cost)]
         if found is None:
             continue
         table.add_row(
