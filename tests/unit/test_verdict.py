@@ -9,7 +9,7 @@ import pytest
 from elad.evaluation.curves import Curve
 from elad.report.compare import judged
 from elad.report.runs import Arm, Read
-from elad.report.verdict import along_line, remarks, sentence
+from elad.report.verdict import along_line, area_table, remarks, sentence
 
 QUESTIONS = 60
 
@@ -100,11 +100,24 @@ def test_an_accuracy_that_is_the_references_own_end_is_told() -> None:
 
 
 def test_another_cost_that_says_the_contrary_is_told() -> None:
-    dear = arm("elad", *[[0.2, 0.9, 0.9]] * 4, money=9)
+    dear = arm("elad", *[[0.2, 0.9, 0.9]] * 4, money=20)
     cheap = arm("random", *[[0.2, 0.4, 0.5]] * 4, money=1)
     found = judged([dear, cheap])
     assert (found["verdict"], found["saving_money"]["verdict"]) == ("saves", "costs")
-    assert "by money it is otherwise: elad costs more: elad reached 50.0% with 93% more money" in told_of(found)
+    assert "by money it is otherwise: elad costs more: elad reached 50.0% with 329% more money" in told_of(found)
     assert "otherwise" not in told_of(judged([arm("elad", *[[0.2, 0.9, 0.9]] * 4, money=1), cheap]))
     pair = judged([arm("elad", [0.2, 0.9], money=9), arm("random", [0.2, 0.5], money=1)])
     assert "by money it is otherwise: not enough seeds" in told_of(pair)
+
+
+def test_areas_are_told_for_each_arm_and_cost() -> None:
+    found = judged([arm("elad", *[[0.2, 0.4, 0.6]] * 2, money=3), arm("random", *[[0.2, 0.3, 0.4]] * 2, money=6)])
+    areas = found["areas"]
+    assert {cost: area["common_end"] for cost, area in areas.items()} == {"tokens_out": 100, "questions": 100, "money": 6}
+    assert (areas["tokens_out"]["arm"], areas["tokens_out"]["reference"]) == pytest.approx((0.4, 0.3))
+    assert (areas["money"]["arm"], areas["money"]["reference"]) == pytest.approx((0.4, 0.25))
+    for area in areas.values():
+        assert area["value"] == pytest.approx(area["arm"] - area["reference"])
+        assert area["low"] < area["value"] < area["high"]
+    assert found["auc_difference"] == areas["tokens_out"] | {"over": "tokens_out"}
+    assert area_table(found).row_count == 3

@@ -56,13 +56,14 @@ def compared(folders: list[Path], target: Path | None = None, to_accuracy: float
 
 def show(told: dict[str, Any]) -> None:
     """The comparison as text and tables."""
-    from elad.report.verdict import along_line, arms_table, saving_table
+    from elad.report.verdict import along_line, area_table, arms_table, saving_table
 
     for one in told["comparisons"]:
         out.print(one["sentence"], style="bold", highlight=False, markup=False)
         for remark in one["remarks"]:
             out.print(remark, highlight=False, markup=False)
         out.print(saving_table(one))
+        out.print(area_table(one))
         out.print(along_line(one), highlight=False, markup=False)
     out.print(arms_table(told))
     if told["plot"]:

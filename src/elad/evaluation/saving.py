@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
 
 from elad.evaluation.curves import Curve, Reach, accuracy_at, area, at, common_end, reached
 from elad.evaluation.paired import Estimate, Rows, mean_difference
@@ -61,6 +62,11 @@ def saving(arm: Sequence[Curve], reference: Sequence[Curve], cost: str, accuracy
         beyond=beyond,
         interval=interval,
     )
+
+
+def mean_area(curves: Sequence[Curve], cost: str, end: float) -> float:
+    """The mean accuracy along the curves up to `end`: the area under them, divided by it."""
+    return fmean(fmean(curve.values(area(curve.costs[cost], end))) for curve in curves)
 
 
 def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str) -> Rows:

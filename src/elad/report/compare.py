@@ -8,7 +8,7 @@ from typing import Any
 from elad.errors import InputError, RunFolderError
 from elad.evaluation.curves import Curve, Reach, common_end
 from elad.evaluation.paired import Rows, mean_difference, sign_flips
-from elad.evaluation.saving import Saving, area_differences, final_accuracy, saving
+from elad.evaluation.saving import Saving, area_differences, final_accuracy, mean_area, saving
 from elad.records import derive_seed, to_json
 from elad.report.runs import COSTS, Arm, read_arms
 
@@ -94,7 +94,9 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
     for cost in COSTS:
         told[saving_key(cost)] = _told(savings[cost], len(seeds), same=same) if cost in savings else None
     told["verdict"] = told[saving_key(by)]["verdict"]
-    told["auc_difference"], told["permutation"] = _along(ours, theirs, by)
+    told["areas"] = {cost: _area(ours, theirs, cost) for cost in spent}
+    told["auc_difference"] = told["areas"][by] | {"over": by}
+    told["permutation"] = _flips(area_differences(ours, theirs, by)) if len(seeds) >= ENOUGH_SEEDS else None
     return told
 
 
@@ -135,15 +137,19 @@ def _told(found: Saving, seeds: int, *, same: bool) -> dict[str, Any]:
     }
 
 
-def _along(ours: Sequence[Curve], theirs: Sequence[Curve], cost: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The difference of the areas under the curves, and with several seeds whether its sign could be chance."""
+def _area(ours: Sequence[Curve], theirs: Sequence[Curve], cost: str) -> dict[str, Any]:
+    """The areas under both curves as far as all go, as mean accuracies, and their difference with its interval."""
+    end = common_end([*ours, *theirs], cost)
     rows = area_differences(ours, theirs, cost)
-    several = len(rows) >= ENOUGH_SEEDS
-    found = mean_difference(rows) if several else None
-    value = found.value if found else fmean(rows[0])
-    area = {"value": value, "low": found.low if found else None, "high": found.high if found else None, "over": cost}
-    area["common_end"] = common_end([*ours, *theirs], cost)
-    return area, _flips(rows) if several else None
+    found = mean_difference(rows) if len(rows) >= ENOUGH_SEEDS else None
+    return {
+        "arm": mean_area(ours, cost, end),
+        "reference": mean_area(theirs, cost, end),
+        "value": found.value if found else fmean(rows[0]),
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "common_end": end,
+    }
 
 
 def _flips(rows: Rows) -> dict[str, Any]:

@@ -140,6 +140,23 @@ def saving_table(told: dict[str, Any]) -> Table:
     return table
 
 
+def area_table(told: dict[str, Any]) -> Table:
+    """The areas under the curves of an arm and the reference, by what is spent."""
+    table = Table(title="mean accuracy along the curve, as far as all runs go", title_justify="left")
+    for head in ("", "up to", told["arm"], told["reference"], "points more", "95 % interval"):
+        table.add_column(head, justify="right" if head else "left")
+    for cost, area in told["areas"].items():
+        table.add_row(
+            label(cost),
+            _amount(area["common_end"], cost),
+            f"{area['arm']:.1%}",
+            f"{area['reference']:.1%}",
+            f"{100 * area['value']:+.1f}",
+            "cannot be said" if area["low"] is None else f"{100 * area['low']:+.1f} to {100 * area['high']:+.1f}",
+        )
+    return table
+
+
 def along_line(told: dict[str, Any]) -> str:
     """The difference along the whole curve, with its tests."""
     flips = told["permutation"]
