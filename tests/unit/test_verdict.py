@@ -9,7 +9,7 @@ import pytest
 from elad.evaluation.curves import Curve
 from elad.report.compare import judged
 from elad.report.runs import Arm, Read
-from elad.report.verdict import along_line, area_table, remarks, sentence
+from elad.report.verdict import area_table, flips_line, remarks, sentence
 
 QUESTIONS = 60
 
@@ -80,15 +80,15 @@ def test_flips_are_told_with_what_they_can_show() -> None:
     flips = found["permutation"]
     assert (flips["seeds"]["p"], flips["seeds"]["least"]) == (0.25, 0.25)
     assert flips["questions"]["units"] == 0.5 * QUESTIONS
-    line = along_line(found)
-    assert "sign flips over seeds: p = 0.25 (the least that 3 seeds can show is 0.25)" in line
+    line = flips_line(found)
+    assert line is not None
+    assert "p = 0.25 over seeds (the least that 3 can show is 0.25)" in line
     assert "for these very students and no others" in line
 
 
 def test_one_pair_of_runs_has_no_p() -> None:
     found = judged([arm("elad", [0.2, 0.9]), arm("random", [0.2, 0.4])])
-    assert found["permutation"] is None
-    assert "p =" not in along_line(found)
+    assert (found["permutation"], flips_line(found)) == (None, None)
 
 
 def test_an_accuracy_that_is_the_references_own_end_is_told() -> None:

@@ -56,7 +56,7 @@ def compared(folders: list[Path], target: Path | None = None, to_accuracy: float
 
 def show(told: dict[str, Any]) -> None:
     """The comparison as text and tables."""
-    from elad.report.verdict import along_line, area_table, arms_table, saving_table
+    from elad.report.verdict import area_table, arms_table, flips_line, saving_table
 
     for one in told["comparisons"]:
         out.print(one["sentence"], style="bold", highlight=False, markup=False)
@@ -64,7 +64,8 @@ def show(told: dict[str, Any]) -> None:
             out.print(remark, highlight=False, markup=False)
         out.print(saving_table(one))
         out.print(area_table(one))
-        out.print(along_line(one), highlight=False, markup=False)
+        if flips := flips_line(one):
+            out.print(flips, highlight=False, markup=False)
     out.print(arms_table(told))
     if told["plot"]:
         out.print(f"plot: {told['plot']}", highlight=False, markup=False)

@@ -75,7 +75,7 @@ def _open(told: dict[str, Any]) -> Iterator[str]:
     if never(found["reference"]):
         yield f"{reference} never reached {told['accuracy']:.1%}: give a lower --to-accuracy"
     if told["verdict"] == CANNOT:
-        yield f"what can be said: {_along(told)}"
+        yield f"what can be said: {along_line(told)}"
     elif found["beyond"]:
         yield f"{arm} is clearly below that accuracy up to its end, and needs more than it has spent"
     elif not told["same"]:
@@ -158,22 +158,24 @@ def area_table(told: dict[str, Any]) -> Table:
 
 
 def along_line(told: dict[str, Any]) -> str:
-    """The difference along the whole curve, with its tests."""
-    flips = told["permutation"]
-    if flips is None:
-        return _along(told)
-    seeds, questions = flips["seeds"], flips["questions"]
-    least = f"the least that {told['seeds']} seeds can show is {seeds['least']:.3g}"
-    these = f"over questions, for these very students and no others, {questions['p']:.3g}"
-    return f"{_along(told)}; sign flips over seeds: p = {seeds['p']:.3g} ({least}); {these}"
-
-
-def _along(told: dict[str, Any]) -> str:
+    """The difference along the whole curve, by what the sentence goes by."""
     area = told["auc_difference"]
     points = f"mean accuracy along the curve: {100 * area['value']:+.1f} points"
     if area["low"] is not None:
         points += f" (95 % interval {100 * area['low']:+.1f} to {100 * area['high']:+.1f})"
     return f"{points}, up to {_amount(area['common_end'], area['over'])} {COSTS[area['over']]}"
+
+
+def flips_line(told: dict[str, Any]) -> str | None:
+    """The tests of that difference; None for one pair of runs, which has none."""
+    if told["permutation"] is None:
+        return None
+    seeds, questions = told["permutation"]["seeds"], told["permutation"]["questions"]
+    return (
+        f"sign flips of that difference over {COSTS[told['by']]}: p = {seeds['p']:.3g} over seeds (the least that "
+        f"{told['seeds']} can show is {seeds['least']:.3g}); {questions['p']:.3g} over questions, for these very students "
+        "and no others"
+    )
 
 
 def label(cost: str) -> str:
