@@ -36,16 +36,26 @@ def judged(arms: Sequence[Arm], to_accuracy: float | None = None) -> dict[str, A
     accuracy that the reference has where its spending ends, or at `to_accuracy`. The verdict goes by the teacher's
     output tokens, or by the questions where no tokens were counted. A run with a control is a run of each arm.
     The verdict cannot be said where the reference never reached that accuracy, or had it before it spent anything.
-    Raises: RunFolderError for arms that cannot be compared.
+    An arm without a seed in common with it, or that has bought nothing, is left out, and told.
+    Raises: RunFolderError where that leaves none.
     """
     reference = _reference(arms)
     others = [arm for arm in arms if arm is not reference]
-    comparisons = [_compared(arm, reference, to_accuracy) for arm in others]
+    comparisons: list[dict[str, Any]] = []
+    left_out: list[RunFolderError] = []
+    for arm in others:
+        try:
+            comparisons.append(_compared(arm, reference, to_accuracy))
+        except RunFolderError as error:
+            left_out.append(error)
+    if not comparisons:
+        raise left_out[0]
     return comparisons[0] | {
         "heldout": len(reference.runs[0].questions),
         "currency": reference.runs[0].currency or others[0].runs[0].currency,
         "arms": [_arm(arm) for arm in arms],
         "comparisons": comparisons,
+        "left_out": [str(error) for error in left_out],
     }
 
 
