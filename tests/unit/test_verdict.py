@@ -14,13 +14,15 @@ from elad.report.verdict import area_table, flips_line, remarks, sentence
 QUESTIONS = 60
 
 
-def arm(name: str, *shares: Sequence[float], step: float = 50, money: float = 0, **settings: Any) -> Arm:
+def arm(
+    name: str, *shares: Sequence[float], step: float = 50, money: float = 0, settings: dict[str, Any] | None = None
+) -> Arm:
     """Runs with these shares of right answers round by round, a seed each; a round costs `step` output tokens, as many questions, and `money`."""
     runs = [
         Read(
             folder=Path(name) / f"seed-{seed}",
             name=name,
-            settings={"selector.kind": "random" if name == "random" else "top"} | settings,
+            settings={"selector.kind": "random" if name == "random" else "top"} | (settings or {}),
             questions=tuple(map(str, range(QUESTIONS))),
             currency=None,
             curve=Curve(
@@ -121,3 +123,15 @@ def test_areas_are_told_for_each_arm_and_cost() -> None:
         assert area["low"] < area["value"] < area["high"]
     assert found["auc_difference"] == areas["tokens_out"] | {"over": "tokens_out"}
     assert area_table(found).row_count == 3
+
+
+def test_what_the_arms_differ_in_is_told() -> None:
+    one, other = [[0.2, 0.6]] * 2, [[0.2, 0.5]] * 2
+    random = arm("random", *other, settings={"training.epochs": 2})
+    found = judged([arm("elad", *one, settings={"training.epochs": 2, "uncertainty.samples": 4}), random])
+    assert found["differs"] == {"selector.kind": ["top", "random"], "uncertainty.samples": [4, None]}
+    assert "differ in more" not in told_of(found)
+    found = judged([arm("elad", *one, settings={"training.epochs": 3}), random])
+    assert found["differs"]["training.epochs"] == [3, 2]
+    assert "elad and random differ in more than what decides the picks" in told_of(found)
+    assert told_of(found).endswith("training.epochs") or "training.epochs |" in told_of(found)

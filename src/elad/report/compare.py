@@ -94,6 +94,7 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
         "reference": reference.name,
         "seeds": len(seeds),
         "paired_seeds": seeds,
+        "differs": _differing(arm, reference),
         "unpaired_seeds": sorted(arm.seeds ^ reference.seeds),
         "accuracy": accuracy,
         "asked": to_accuracy is not None,
@@ -108,6 +109,13 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
     told["auc_difference"] = told["areas"][by] | {"over": by}
     told["permutation"] = _flips(area_differences(ours, theirs, by)) if len(seeds) >= ENOUGH_SEEDS else None
     return told
+
+
+def _differing(arm: Arm, reference: Arm) -> dict[str, list[Any]]:
+    """The settings in which two arms differ, by dotted key, with the arm's value and the reference's."""
+    ours, theirs = arm.runs[0].settings, reference.runs[0].settings
+    keys = sorted({*ours, *theirs})
+    return {key: [ours.get(key), theirs.get(key)] for key in keys if ours.get(key) != theirs.get(key)}
 
 
 def _ends(cost: str, arms: dict[str, list[Curve]]) -> dict[str, dict[str, float]]:

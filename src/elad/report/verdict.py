@@ -8,6 +8,8 @@ from rich.table import Table
 from elad.report.compare import CANNOT, COSTS_MORE, ENOUGH_SEEDS, NOTHING, SAVES, TOO_FEW, never, saving_key
 from elad.report.runs import COSTS
 
+_PICKING = ("selector.", "uncertainty.", "prefilter.", "adaptive.")
+"""Settings that decide what is picked, and nothing else."""
 _FEW_SEEDS = 3
 _UNEQUAL = 1.25
 """From so many times the other's spending on, it is worth telling how far two curves can be compared."""
@@ -43,6 +45,12 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
         yield f"left out, as only one of the arms has them: seeds {', '.join(map(str, told['unpaired_seeds']))}"
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
+    others = [key for key in told["differs"] if not key.startswith(_PICKING)]
+    if others:
+        yield (
+            f"{told['arm']} and {told['reference']} differ in more than what decides the picks, so the picks alone do not "
+            f"answer for this: {', '.join(others)}"
+        )
     yield from _unequal(told)
     yield from _open(told)
 
