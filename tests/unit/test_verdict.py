@@ -23,6 +23,7 @@ def arm(
             folder=Path(name) / f"seed-{seed}",
             name=name,
             settings={"selector.kind": "random" if name == "random" else "top"} | (settings or {}),
+            state="finished: all rounds done",
             questions=tuple(map(str, range(QUESTIONS))),
             currency=None,
             curve=Curve(
@@ -135,3 +136,28 @@ def test_what_the_arms_differ_in_is_told() -> None:
     assert found["differs"]["training.epochs"] == [3, 2]
     assert "elad and random differ in more than what decides the picks" in told_of(found)
     assert told_of(found).endswith("training.epochs") or "training.epochs |" in told_of(found)
+
+
+def test_a_reference_that_was_not_chosen_by_lot_is_told() -> None:
+    one, other = arm("elad", *[[0.2, 0.6]] * 2), arm("entropy", *[[0.2, 0.5]] * 2)
+    found = judged([one, other])
+    assert (found["reference"], found["arm"]) == ("elad", "entropy")
+    assert "no single arm selects at random: elad, the first one given, is the reference" in told_of(found)
+    assert "no single arm" not in told_of(judged([one, arm("random", *[[0.2, 0.5]] * 2)]))
+
+
+def test_a_run_that_ended_early_is_named() -> None:
+    short = arm("elad", [0.2, 0.4, 0.5, 0.6], [0.2, 0.4], [0.2, 0.4, 0.5, 0.6])
+    found = judged([short, arm("random", *[[0.2, 0.4, 0.5, 0.6]] * 3)])
+    told = "elad/seed-1 (finished: all rounds done) ended at 50 teacher output tokens, others of elad at up to 150"
+    assert told in told_of(found)
+    assert "seed-0" not in told_of(found)
+
+
+def test_many_arms_are_many_chances() -> None:
+    random, rows = arm("random", *[[0.2, 0.5]] * 2), [[0.2, 0.6]] * 2
+    two = judged([random, arm("a", *rows), arm("b", *rows)])
+    for one in two["comparisons"]:
+        assert "2 arms are held against random, each at 95 %" in told_of(one)
+        assert "10 of 100" in told_of(one)
+    assert "each at" not in told_of(judged([random, arm("a", *rows)]))

@@ -39,17 +39,19 @@ def judged(arms: Sequence[Arm], to_accuracy: float | None = None) -> dict[str, A
     An arm without a seed in common with it, or that has bought nothing, is left out, and told.
     Raises: RunFolderError where that leaves none.
     """
-    reference = _reference(arms)
+    reference, at_random = _reference(arms)
     others = [arm for arm in arms if arm is not reference]
     comparisons: list[dict[str, Any]] = []
     left_out: list[RunFolderError] = []
     for arm in others:
         try:
-            comparisons.append(_compared(arm, reference, to_accuracy))
+            comparisons.append(_compared(arm, reference, to_accuracy) | {"reference_at_random": at_random})
         except RunFolderError as error:
             left_out.append(error)
     if not comparisons:
         raise left_out[0]
+    for one in comparisons:
+        one["compared"] = len(comparisons)
     return comparisons[0] | {
         "heldout": len(reference.runs[0].questions),
         "currency": reference.runs[0].currency or others[0].runs[0].currency,
@@ -59,9 +61,10 @@ def judged(arms: Sequence[Arm], to_accuracy: float | None = None) -> dict[str, A
     }
 
 
-def _reference(arms: Sequence[Arm]) -> Arm:
+def _reference(arms: Sequence[Arm]) -> tuple[Arm, bool]:
+    """The arm that selects at random, and whether there is just one; the first arm where there is not."""
     by_lot = [arm for arm in arms if arm.runs[0].settings.get("selector.kind") == "random"]
-    return by_lot[0] if len(by_lot) == 1 else arms[0]
+    return (by_lot[0], True) if len(by_lot) == 1 else (arms[0], False)
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
         "asked": to_accuracy is not None,
         "by": by,
         "same": same,
-        "ends": _ends(by, {"arm": ours, "reference": theirs}),
+        "ends": {"arm": _ends(arm, seeds, by), "reference": _ends(reference, seeds, by)},
     }
     for cost in COSTS:
         told[saving_key(cost)] = _told(savings[cost], len(seeds), same=same) if cost in savings else None
@@ -118,12 +121,20 @@ def _differing(arm: Arm, reference: Arm) -> dict[str, list[Any]]:
     return {key: [ours.get(key), theirs.get(key)] for key in keys if ours.get(key) != theirs.get(key)}
 
 
-def _ends(cost: str, arms: dict[str, list[Curve]]) -> dict[str, dict[str, float]]:
-    """How much each of two arms had spent after its first round and after its last one, as means over the seeds."""
-    costs = {name: [curve.costs[cost] for curve in curves] for name, curves in arms.items()}
+def _ends(arm: Arm, seeds: Sequence[int], cost: str) -> dict[str, Any]:
+    """How much an arm had spent after its first round and after its last one, as means, and its run that ended first."""
+    runs = [run for run in arm.runs if run.curve.seed in seeds]
+    costs = [run.curve.costs[cost] for run in runs]
+    shortest = min(runs, key=lambda run: run.curve.costs[cost][-1])
     return {
-        name: {"first": fmean(one[1] for one in its), "last": fmean(one[-1] for one in its)}
-        for name, its in costs.items()
+        "first": fmean(one[1] for one in costs),
+        "last": fmean(one[-1] for one in costs),
+        "longest": max(one[-1] for one in costs),
+        "shortest": {
+            "folder": str(shortest.folder),
+            "state": shortest.state,
+            "last": shortest.curve.costs[cost][-1],
+        },
     }
 
 

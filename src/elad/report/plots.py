@@ -103,9 +103,13 @@ def _caption(told: dict[str, Any]) -> str:
     return (
         f"n = {told['heldout']} held-out questions; seeds {seeds}. "
         f"{'Thick: mean; thin: single runs; marks: mean cost of each round. ' if several else 'Marks: rounds. '}"
-        f"Band: 95 %, bootstrap over {'seeds and ' * several}questions. "
+        f"Band: bootstrap at 95 % over {'seeds and ' * several}questions, {_narrow(several=several)}; it decides nothing. "
         f"Dotted: the accuracy at which the arms are compared ({told['accuracy']:.1%})."
     )
+
+
+def _narrow(*, several: bool) -> str:
+    return "too narrow with few seeds" if several else "without the luck of a seed, and so too narrow"
 
 
 def _curves(arm: Arm) -> list[Curve]:

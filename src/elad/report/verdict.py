@@ -45,12 +45,20 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
         yield f"left out, as only one of the arms has them: seeds {', '.join(map(str, told['unpaired_seeds']))}"
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
+    if not told["reference_at_random"]:
+        yield f"no single arm selects at random: {told['reference']}, the first one given, is the reference"
+    if told["compared"] > 1:
+        yield (
+            f"{told['compared']} arms are held against {told['reference']}, each at 95 %: where none differs, one of them "
+            f"still seems to in up to {5 * told['compared']} of 100 such comparisons"
+        )
     others = [key for key in told["differs"] if not key.startswith(_PICKING)]
     if others:
         yield (
             f"{told['arm']} and {told['reference']} differ in more than what decides the picks, so the picks alone do not "
             f"answer for this: {', '.join(others)}"
         )
+    yield from _cut(told)
     yield from _unequal(told)
     yield from _open(told)
 
@@ -93,6 +101,17 @@ def _open(told: dict[str, Any]) -> Iterator[str]:
             yield (
                 f"{reference} reaches {told['accuracy']:.1%} by construction, for it ends there: of two arms that are "
                 "alike the other stays below in up to two of five comparisons, so by itself this shows nothing"
+            )
+
+
+def _cut(told: dict[str, Any]) -> Iterator[str]:
+    """Which run ends long before others of its arm: means are over all seeds, so it cuts them all."""
+    for name, ends in told["ends"].items():
+        shortest, by = ends["shortest"], told["by"]
+        if ends["longest"] >= _UNEQUAL * shortest["last"]:
+            yield (
+                f"{shortest['folder']} ({shortest['state']}) ended at {_amount(shortest['last'], by)} {COSTS[by]}, others of "
+                f"{told[name]} at up to {_amount(ends['longest'], by)}: beyond the shortest run nothing of {told[name]} counts"
             )
 
 
