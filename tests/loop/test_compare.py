@@ -16,7 +16,7 @@ from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.report.compare import compare
-from elad.report.plots import missing, plot
+from elad.report.plots import caption, missing, plot
 from elad.report.status import status
 from elad.report.verdict import arms_table, remarks, saving_table, sentence
 
@@ -243,6 +243,7 @@ def test_the_plot_is_the_same_each_time_and_says_what_it_shows(runs: Path, tmp_p
     found, arms = compare(folders(runs, 0, 1, 2))
     for name in ("a.svg", "b.svg"):
         plot(found, arms, tmp_path / name)
+    assert "too narrow with few seeds" in caption(found)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     with pytest.raises(InputError, match="cannot be written"):
         plot(found, arms, tmp_path / "none" / "a.svg")

@@ -42,7 +42,8 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
     elif told["seeds"] < _FEW_SEEDS and not told["same"]:
         yield "two seeds tell only very large differences: the interval is 12.7 standard errors wide to each side"
     if told["unpaired_seeds"]:
-        yield f"left out, as only one of the arms has them: seeds {', '.join(map(str, told['unpaired_seeds']))}"
+        seeds = ", ".join(map(str, told["unpaired_seeds"]))
+        yield f"left out here, as only one of the arms has them, but not in the plot and the table of arms: seeds {seeds}"
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
     if not told["reference_at_random"]:
@@ -131,7 +132,7 @@ def _unequal(told: dict[str, Any]) -> Iterator[str]:
 
 def arms_table(told: dict[str, Any]) -> Table:
     """What each arm came to and spent, as means over its seeds."""
-    table = Table(title=f"{told['heldout']} held-out questions", title_justify="left")
+    table = Table(title=f"{told['heldout']} held-out questions, all seeds of each arm", title_justify="left")
     table.add_column("arm")
     currency = f" ({told['currency']})" if told["currency"] else ""
     for head in ("seeds", "last accuracy (range)", *(label(cost) for cost in COSTS)):
