@@ -34,6 +34,15 @@ def sentence(told: dict[str, Any]) -> str:
 def remarks(told: dict[str, Any]) -> Iterator[str]:
     """What has to be said beside the sentence, and what cannot be said."""
     yield from _contrary(told)
+    yield from _of_seeds(told)
+    yield from _of_arms(told)
+    yield from _cut(told)
+    yield from _unequal(told)
+    yield from _open(told)
+
+
+def _of_seeds(told: dict[str, Any]) -> Iterator[str]:
+    """How few there are, and which do not count."""
     if told["seeds"] < ENOUGH_SEEDS and not told["same"]:
         yield (
             "one pair of runs cannot tell the method from the luck of its seed: no interval, no verdict; "
@@ -44,24 +53,25 @@ def remarks(told: dict[str, Any]) -> Iterator[str]:
     if told["unpaired_seeds"]:
         seeds = ", ".join(map(str, told["unpaired_seeds"]))
         yield f"left out here, as only one of the arms has them, but not in the plot and the table of arms: seeds {seeds}"
+
+
+def _of_arms(told: dict[str, Any]) -> Iterator[str]:
+    """By what they are compared, with whom, how many, and what they differ in."""
+    arm, reference, count = told["arm"], told["reference"], told["compared"]
     if told["by"] != "tokens_out":
         yield f"no output tokens were counted for an arm: the verdict goes by {COSTS[told['by']]}"
     if not told["reference_at_random"]:
-        yield f"no single arm selects at random: {told['reference']}, the first one given, is the reference"
-    if told["compared"] > 1:
+        yield f"no single arm selects at random: {reference}, the first one given, is the reference"
+    if count > 1:
         yield (
-            f"{told['compared']} arms are held against {told['reference']}, each at 95 %: where none differs, one of them "
-            f"still seems to in up to {5 * told['compared']} of 100 such comparisons"
+            f"{count} arms are held against {reference}, each at 95 %: where none differs, one of them still seems to in "
+            f"up to {5 * count} of 100 such comparisons"
         )
-    others = [key for key in told["differs"] if not key.startswith(_PICKING)]
-    if others:
+    if others := [key for key in told["differs"] if not key.startswith(_PICKING)]:
         yield (
-            f"{told['arm']} and {told['reference']} differ in more than what decides the picks, so the picks alone do not "
-            f"answer for this: {', '.join(others)}"
+            f"{arm} and {reference} differ in more than what decides the picks, so the picks alone do not answer for "
+            f"this: {', '.join(others)}"
         )
-    yield from _cut(told)
-    yield from _unequal(told)
-    yield from _open(told)
 
 
 def _contrary(told: dict[str, Any]) -> Iterator[str]:
