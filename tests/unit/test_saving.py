@@ -90,17 +90,16 @@ def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -
     assert hits / times >= 0.90
 
 
-@pytest.mark.parametrize(("rounds", "seeds", "unrest"), [(10, 3, 0.06), (10, 5, 0.06), (20, 5, 0.06)])
-def test_an_arm_that_never_gets_there_seldom_seems_to(rounds: int, seeds: int, unrest: float) -> None:
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_an_arm_that_never_gets_there_seldom_seems_to(seeds: int) -> None:
     """It is flat just below where the reference ends, so a low end of any number is a miss: one in forty."""
-    rng = Random(f"plateau {rounds} {seeds}")
-    rising = [0.15 + 0.35 * number / rounds for number in range(rounds + 1)]
-    flat = [0.15] + [0.495] * rounds
-    times, missed = 300, 0
+    rng = Random(f"plateau {seeds}")
+    rising, flat = [0.15 + 0.035 * number for number in range(11)], [0.15] + [0.495] * 10
+    times, missed = 100, 0
     for _ in range(times):
         easy = questions(rng, 50)
-        arm = drawn(rng, easy, flat, seeds=seeds, unrest=unrest)
-        reference = drawn(rng, easy, rising, seeds=seeds, unrest=unrest)
+        arm = drawn(rng, easy, flat, seeds=seeds, unrest=0.06)
+        reference = drawn(rng, easy, rising, seeds=seeds, unrest=0.06)
         missed += saving(arm, reference, "tokens", final_accuracy(reference, "tokens")).low is not None
     assert missed <= most_misses(times)
 

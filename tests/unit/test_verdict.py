@@ -17,7 +17,10 @@ QUESTIONS = 60
 def arm(
     name: str, *shares: Sequence[float], step: float = 50, money: float = 0, settings: dict[str, Any] | None = None
 ) -> Arm:
-    """Runs with these shares of right answers round by round, a seed each; a round costs `step` output tokens, as many questions, and `money`."""
+    """Runs with these shares of right answers round by round, a seed each.
+
+    A round costs `step` output tokens, as many questions, and `money`.
+    """
     runs = [
         Read(
             folder=Path(name) / f"seed-{seed}",
@@ -116,7 +119,11 @@ def test_another_cost_that_says_the_contrary_is_told() -> None:
 def test_areas_are_told_for_each_arm_and_cost() -> None:
     found = judged([arm("elad", *[[0.2, 0.4, 0.6]] * 2, money=3), arm("random", *[[0.2, 0.3, 0.4]] * 2, money=6)])
     areas = found["areas"]
-    assert {cost: area["common_end"] for cost, area in areas.items()} == {"tokens_out": 100, "questions": 100, "money": 6}
+    assert {cost: area["common_end"] for cost, area in areas.items()} == {
+        "tokens_out": 100,
+        "questions": 100,
+        "money": 6,
+    }
     assert (areas["tokens_out"]["arm"], areas["tokens_out"]["reference"]) == pytest.approx((0.4, 0.3))
     assert (areas["money"]["arm"], areas["money"]["reference"]) == pytest.approx((0.4, 0.25))
     for area in areas.values():

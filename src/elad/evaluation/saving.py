@@ -26,7 +26,7 @@ class Saving:
     """None is open: for all that can be told, the arm may need more than it has spent."""
     high: float | None
     beyond: bool
-    """Whether the arm is clearly worse up to its end, so that it needs more than it has spent and saves less than `high`."""
+    """Whether the arm is clearly worse up to its end: it needs more than it has spent, and saves less than `high`."""
     interval: bool
     """Whether `low` and `high` mean anything: there are two seeds, and the reference has reached the accuracy."""
 
@@ -99,7 +99,7 @@ def _ends(
 
 
 def _first(holds: Callable[[float], bool], start: float, stop: float) -> float | None:
-    """The first cost on the way from `start` to `stop` at which it holds, as far as a grid shows; None where at none."""
+    """The first cost on the way from `start` to `stop` at which it holds, as far as a grid shows; None for none."""
     before = start
     for look in range(_LOOKS + 1):
         here = start + (stop - start) * look / _LOOKS

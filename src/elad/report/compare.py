@@ -122,7 +122,7 @@ def _differing(arm: Arm, reference: Arm) -> dict[str, list[Any]]:
 
 
 def _ends(arm: Arm, seeds: Sequence[int], cost: str) -> dict[str, Any]:
-    """How much an arm had spent after its first round and after its last one, as means, and its run that ended first."""
+    """What an arm had spent after its first round and after its last one, as means, and its run that ended first."""
     runs = [run for run in arm.runs if run.curve.seed in seeds]
     costs = [run.curve.costs[cost] for run in runs]
     shortest = min(runs, key=lambda run: run.curve.costs[cost][-1])

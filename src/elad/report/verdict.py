@@ -52,7 +52,7 @@ def _of_seeds(told: dict[str, Any]) -> Iterator[str]:
         yield "two seeds tell only very large differences: the interval is 12.7 standard errors wide to each side"
     if told["unpaired_seeds"]:
         seeds = ", ".join(map(str, told["unpaired_seeds"]))
-        yield f"left out here, as only one of the arms has them, but not in the plot and the table of arms: seeds {seeds}"
+        yield f"left out here, but not in plot and table of arms, as only one of the arms has them: seeds {seeds}"
 
 
 def _of_arms(told: dict[str, Any]) -> Iterator[str]:
@@ -64,8 +64,8 @@ def _of_arms(told: dict[str, Any]) -> Iterator[str]:
         yield f"no single arm selects at random: {reference}, the first one given, is the reference"
     if count > 1:
         yield (
-            f"{count} arms are held against {reference}, each at 95 %: where none differs, one of them still seems to in "
-            f"up to {5 * count} of 100 such comparisons"
+            f"{count} arms are held against {reference}, each at 95 %: where none differs, one of them still seems to "
+            f"in up to {5 * count} of 100 such comparisons"
         )
     if others := [key for key in told["differs"] if not key.startswith(_PICKING)]:
         yield (
@@ -111,18 +111,18 @@ def _open(told: dict[str, Any]) -> Iterator[str]:
         if never(found["spent"]) and not never(found["reference"]) and not told["asked"]:
             yield (
                 f"{reference} reaches {told['accuracy']:.1%} by construction, for it ends there: of two arms that are "
-                "alike the other stays below in up to two of five comparisons, so by itself this shows nothing"
+                "alike the other stays below in up to half of all comparisons, so by itself this shows nothing"
             )
 
 
 def _cut(told: dict[str, Any]) -> Iterator[str]:
     """Which run ends long before others of its arm: means are over all seeds, so it cuts them all."""
     for name, ends in told["ends"].items():
-        shortest, by = ends["shortest"], told["by"]
-        if ends["longest"] >= _UNEQUAL * shortest["last"]:
+        arm, longest, first, by = told[name], ends["longest"], ends["shortest"], told["by"]
+        if longest >= _UNEQUAL * first["last"]:
             yield (
-                f"{shortest['folder']} ({shortest['state']}) ended at {_amount(shortest['last'], by)} {COSTS[by]}, others of "
-                f"{told[name]} at up to {_amount(ends['longest'], by)}: beyond the shortest run nothing of {told[name]} counts"
+                f"{first['folder']} ({first['state']}) ended at {_amount(first['last'], by)} {COSTS[by]}, others of "
+                f"{arm} at up to {_amount(longest, by)}: beyond the shortest run nothing of {arm} counts"
             )
 
 
@@ -211,8 +211,8 @@ def flips_line(told: dict[str, Any]) -> str | None:
     seeds, questions = told["permutation"]["seeds"], told["permutation"]["questions"]
     return (
         f"sign flips of that difference over {COSTS[told['by']]}: p = {seeds['p']:.3g} over seeds (the least that "
-        f"{told['seeds']} can show is {seeds['least']:.3g}); {questions['p']:.3g} over questions, for these very students "
-        "and no others"
+        f"{told['seeds']} can show is {seeds['least']:.3g}); {questions['p']:.3g} over questions, for these very "
+        "students and no others"
     )
 
 
