@@ -73,7 +73,9 @@ def test_the_curves_are_those_of_the_rounds(runs: Path) -> None:
     _, arms = compare(folders(runs, 0, 1))
     for arm in arms:
         for read in arm.runs:
-            rounds = status(read.folder)["rounds"]
+            told = status(read.folder)
+            rounds = told["rounds"]
+            assert read.state == f"{told['state']}: {told['reason']}"
             assert read.curve.accuracies == pytest.approx([row["accuracy"] for row in rounds])
             assert read.curve.costs["questions"] == tuple(row["questions"] for row in rounds)
 
