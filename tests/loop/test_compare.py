@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from loop_kit import experiment, problems
 from test_cli import elad
+from typer.testing import CliRunner
 
+from elad.cli import app
 from elad.errors import InputError, RunFolderError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.report.compare import compare
-from elad.report.plots import missing, plot
+from elad.report.plots import caption, missing, plot
 from elad.report.status import status
 from elad.report.verdict import arms_table, remarks, saving_table, sentence
 
@@ -71,7 +73,9 @@ def test_the_curves_are_those_of_the_rounds(runs: Path) -> None:
     _, arms = compare(folders(runs, 0, 1))
     for arm in arms:
         for read in arm.runs:
-            rounds = status(read.folder)["rounds"]
+            told = status(read.folder)
+            rounds = told["rounds"]
+            assert read.state == f"{told['state']}: {told['reason']}"
             assert read.curve.accuracies == pytest.approx([row["accuracy"] for row in rounds])
             assert read.curve.costs["questions"] == tuple(row["questions"] for row in rounds)
 
@@ -107,6 +111,13 @@ def test_seeds_of_one_arm_alone_are_left_out_and_told(runs: Path) -> None:
     assert "seeds 2" in told_of(found)
     with pytest.raises(RunFolderError, match="no seed in common"):
         compare([runs / "elad-0", runs / "random-1"])
+
+
+def test_an_arm_that_cannot_be_compared_does_not_keep_the_others(runs: Path, tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "other", 7, "uncertainty.samples=3")
+    found, _ = compare([other, *folders(runs, 0, 1)])
+    assert [one["arm"] for one in found["comparisons"]] == ["elad"]
+    assert found["left_out"] == ["other and random have no seed in common: runs are compared seed by seed"]
 
 
 def test_an_accuracy_of_ones_own(runs: Path) -> None:
@@ -210,6 +221,19 @@ def test_from_the_command_line(runs: Path, tmp_path: Path) -> None:
         assert (tmp_path / found["plot"]).read_text().startswith("<?xml")
 
 
+def test_a_plot_that_fails_comes_after_what_was_found(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("elad.report.plots.plot", broken)
+    words = ["compare", *map(str, folders(runs, 0, 1))]
+    shown = CliRunner().invoke(app, words)
+    assert (shown.exit_code, "40 held-out questions" in shown.stdout) == (0, True)
+    assert "no plot was written: compare.svg: RuntimeError: no fonts" in shown.stderr
+    asked = CliRunner().invoke(app, [*words, "--out", "mine.svg", "--json"])
+    assert (asked.exit_code, json.loads(asked.stdout)["plot"]) == (2, None)
+
+
 def test_the_tables_hold_every_arm_and_cost(runs: Path) -> None:
     found, _ = compare(folders(runs, 0, 1))
     assert arms_table(found).row_count == 2
@@ -221,6 +245,7 @@ def test_the_plot_is_the_same_each_time_and_says_what_it_shows(runs: Path, tmp_p
     found, arms = compare(folders(runs, 0, 1, 2))
     for name in ("a.svg", "b.svg"):
         plot(found, arms, tmp_path / name)
+    assert "too narrow with few seeds" in caption(found)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     with pytest.raises(InputError, match="cannot be written"):
         plot(found, arms, tmp_path / "none" / "a.svg")

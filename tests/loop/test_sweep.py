@@ -272,6 +272,17 @@ def test_a_failure_is_the_exit_status_and_is_told_at_the_end(file: Path) -> None
     assert "at least two runs" in json.loads(alone.stdout)["not_compared"]
 
 
+def test_a_plot_that_fails_does_not_fail_a_sweep(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("elad.report.plots.plot", broken)
+    result = CliRunner().invoke(app, ["sweep", str(write(file.parent, seeds=[0])), "--json"])
+    assert (result.exit_code, "no fonts" in result.stderr) == (0, True)
+    comparison = json.loads(result.stdout)["comparison"]
+    assert (comparison["plot"], comparison["seeds"]) == (None, 1)
+
+
 def test_ctrl_c_says_how_to_go_on_and_no_cell_is_begun_after_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from curve_kit import ROUNDS, STEP, plain, questions, simulated, true_accuracy
+from curve_kit import ROUNDS, STEP, drawn, most_misses, plain, questions, simulated, true_accuracy
 
 from elad.evaluation.bands import bands
 from elad.evaluation.curves import Reach, accuracy_at, area, at
@@ -32,6 +32,17 @@ def test_never_is_no_number() -> None:
     assert found.high is not None
     neither = saving(arm, reference, "tokens", 0.9)
     assert (neither.spent, neither.reference, neither.interval) == (Reach.NEVER, Reach.NEVER, False)
+
+
+def test_what_is_clearly_better_for_a_while_only_is_no_saving() -> None:
+    """The low end counts from where the arm stays clearly better, up to its end."""
+    up, down = [True] * 16, [False] * 16
+    reference = [plain([0, 10], [down, [True] * 8 + [False] * 8])] * 5
+    risen = saving([plain([0, 10, 20], [down, up, up])] * 5, reference, "tokens", 0.5)
+    fallen = saving([plain([0, 10, 20], [down, up, down])] * 5, reference, "tokens", 0.5)
+    assert risen.low is not None
+    assert 0 < risen.low < 0.5
+    assert (fallen.value, fallen.low) == (0.5, None)
 
 
 def test_what_was_there_before_anything_was_spent_is_no_saving() -> None:
@@ -68,15 +79,44 @@ def test_a_great_saving_is_measured() -> None:
 def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -> None:
     """An arm of pace p saves 1 - 1/p at every accuracy. An open end covers all below it."""
     rng = Random(f"{seeds} {pace} {luck}")
-    truth, times, hits = 1 - 1 / pace, 70, 0
+    truth, times, below, above = 1 - 1 / pace, 200, 0, 0
     for _ in range(times):
         easy = questions(rng, 40)
         arm = simulated(rng, easy, seeds=seeds, pace=pace, luck=luck)
         reference = simulated(rng, easy, seeds=seeds, luck=luck)
         found = saving(arm, reference, "tokens", final_accuracy(reference, "tokens"))
         assert found.high is not None
-        hits += (found.low is None or found.low <= truth) and truth <= found.high
-    assert hits / times >= 0.90
+        below += found.high < truth
+        above += found.low is not None and found.low > truth
+    assert max(below, above) <= most_misses(times)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_an_arm_that_never_gets_there_seldom_seems_to(seeds: int) -> None:
+    """It is flat just below where the reference ends, so a low end of any number is a miss: one in forty."""
+    rng = Random(f"plateau {seeds}")
+    rising, flat = [0.15 + 0.035 * number for number in range(11)], [0.15] + [0.495] * 10
+    times, missed = 100, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arm = drawn(rng, easy, flat, seeds=seeds, unrest=0.06)
+        reference = drawn(rng, easy, rising, seeds=seeds, unrest=0.06)
+        missed += saving(arm, reference, "tokens", final_accuracy(reference, "tokens")).low is not None
+    assert missed <= most_misses(times)
+
+
+def test_two_plateaus_seldom_seem_to_differ() -> None:
+    """A low end above 0, or a high end below: one in forty each."""
+    rng, flat = Random("plateaus"), [0.15] + [0.5] * 10
+    times, saves, costs = 150, 0, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arm, reference = (drawn(rng, easy, flat, seeds=4, unrest=0.06) for _ in range(2))
+        found = saving(arm, reference, "tokens", final_accuracy(reference, "tokens"))
+        assert found.high is not None
+        saves += found.low is not None and found.low > 0
+        costs += found.high < 0 or (found.beyond and found.high <= 0)
+    assert max(saves, costs) <= most_misses(times)
 
 
 def test_areas_are_compared_question_by_question() -> None:
@@ -88,13 +128,14 @@ def test_areas_are_compared_question_by_question() -> None:
 
 def test_the_area_covers_where_arms_are_alike() -> None:
     rng = Random(9)
-    times, hits = 150, 0
+    times, below, above = 300, 0, 0
     for _ in range(times):
         easy = questions(rng, 50)
         arms = [simulated(rng, easy, seeds=3, luck=0.03) for _ in range(2)]
         found = mean_difference(area_differences(arms[0], arms[1], "tokens"))
-        hits += found.low <= 0 <= found.high
-    assert hits / times >= 0.91
+        below += found.high < 0
+        above += found.low > 0
+    assert max(below, above) <= most_misses(times)
 
 
 def test_a_band_holds_its_curve_and_is_paired() -> None:
@@ -122,11 +163,13 @@ def test_a_band_is_the_plain_bootstrap() -> None:
     assert ordered[197] <= found[1] + 1e-9 <= ordered[198] + 2e-9
 
 
-def test_a_band_covers_where_seeds_are_alike() -> None:
+@pytest.mark.parametrize(("luck", "covers"), [(0.0, True), (0.3, False)])
+def test_a_band_covers_where_seeds_are_alike_and_only_there(luck: float, covers: bool) -> None:
+    """With luck it is what the picture says, too narrow: it misses clearly more often than one time in twenty."""
     rng = Random(11)
-    times, hits = 100, 0
+    times, missed = 200, 0
     for _ in range(times):
-        curves = simulated(rng, questions(rng, 60), seeds=3)
+        curves = simulated(rng, questions(rng, 60), seeds=3, luck=luck)
         ((low, high),) = bands(curves, "tokens", [90.0], seed=0, resamples=150)
-        hits += low <= true_accuracy(90.0) <= high
-    assert hits / times >= 0.88
+        missed += not low <= true_accuracy(90.0) <= high
+    assert (missed <= most_misses(times, 0.05)) == covers

@@ -1,11 +1,15 @@
 """`elad compare`: whether an arm saves anything against another."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elad.cli.common import AsJson, app, err, out, print_json
+from elad.errors import EladError, InputError
+
+if TYPE_CHECKING:
+    from elad.report.runs import Arm
 
 DEFAULT_PLOT = Path("compare.svg")
 
@@ -27,43 +31,54 @@ def compare(
 
     Runs that differ in nothing but the seed are one arm; arms are held against the one that selects at random.
     """
-    told = compared(folders, target, to_accuracy)
+    told, arms = compared(folders, to_accuracy)
+    if not as_json:
+        show(told)
+    drawn = draw(told, arms, target or DEFAULT_PLOT)
     if as_json:
         print_json(told)
-    else:
-        show(told)
+    if target and not drawn:
+        raise typer.Exit(InputError.exit_code)
 
 
-def compared(folders: list[Path], target: Path | None = None, to_accuracy: float | None = None) -> dict[str, Any]:
-    """What the runs say, with the sentences; writes the plot, where it can be drawn or is asked for."""
+def compared(folders: list[Path], to_accuracy: float | None = None) -> "tuple[dict[str, Any], list[Arm]]":
+    """What the runs say, with the sentences, and their arms; nothing is drawn yet."""
     from elad.report.compare import compare as make
-    from elad.report.plots import missing, plot
     from elad.report.verdict import remarks, sentence
 
-    lacking = missing()
-    if lacking and target is not None:
-        raise lacking
     told, arms = make(folders, to_accuracy)
     for one in (told, *told["comparisons"]):
         one["sentence"], one["remarks"] = sentence(one), list(remarks(one))
-    told["plot"] = None if lacking else str(target or DEFAULT_PLOT)
-    if lacking:
-        err.print(f"no plot was written: {lacking}", highlight=False, markup=False)
-    else:
-        plot(told, arms, target or DEFAULT_PLOT)
-    return told
+    return told | {"plot": None}, arms
+
+
+def draw(told: dict[str, Any], arms: "list[Arm]", target: Path) -> bool:
+    """Writes the plot and puts its path into what was told; where that fails, says why, and nothing else is lost."""
+    from elad.report.plots import plot
+
+    try:
+        plot(told, arms, target)
+    except Exception as error:  # whatever a library of plots may come to
+        reason = str(error) if isinstance(error, EladError) else f"{target}: {type(error).__name__}: {error}"
+        err.print(f"no plot was written: {reason}", highlight=False, markup=False)
+        return False
+    told["plot"] = str(target)
+    err.print(f"plot: {target}", highlight=False, markup=False)
+    return True
 
 
 def show(told: dict[str, Any]) -> None:
     """The comparison as text and tables."""
-    from elad.report.verdict import along_line, arms_table, saving_table
+    from elad.report.verdict import area_table, arms_table, flips_line, saving_table
 
     for one in told["comparisons"]:
         out.print(one["sentence"], style="bold", highlight=False, markup=False)
         for remark in one["remarks"]:
             out.print(remark, highlight=False, markup=False)
         out.print(saving_table(one))
-        out.print(along_line(one), highlight=False, markup=False)
+        out.print(area_table(one))
+        if flips := flips_line(one):
+            out.print(flips, highlight=False, markup=False)
+    for reason in told["left_out"]:
+        out.print(f"left out: {reason}", highlight=False, markup=False)
     out.print(arms_table(told))
-    if told["plot"]:
-        out.print(f"plot: {told['plot']}", highlight=False, markup=False)

@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from elad.cli.common import AsJson, Overrides, app, err, out, print_json, resumable
-from elad.cli.comparing import compared, show
+from elad.cli.comparing import compared, draw, show
 from elad.cli.running import plan_first
 from elad.errors import EladError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from elad.report.runs import Arm
     from elad.sweep import Ended
 
 
@@ -47,27 +48,26 @@ def sweep(
             ended.append(one)
             if one.error:
                 err.print(f"failed: {_why(one.error)}", style="red", highlight=False, markup=False)
-    told: dict[str, Any] = {"cells": [_cell(one) for one in ended]} | _comparison(ended)
+    comparison, arms, why_not = _compared(ended)
+    told = {"cells": [_cell(one) for one in ended], "comparison": comparison, "not_compared": why_not}
+    if not as_json:
+        _show(told)
+    if comparison:
+        draw(comparison, arms, cells[0].folder.parents[1] / "compare.svg")
     if as_json:
         print_json(told)
-    else:
-        _show(told)
     failed = [one.error for one in ended if one.error]
     if failed:
         err.print(f"[bold red]error:[/] {len(failed)} of {len(cells)} cells failed; the same command tries them again")
         raise typer.Exit(getattr(failed[0], "exit_code", 1))
 
 
-def _comparison(ended: "Sequence[Ended]") -> dict[str, Any]:
-    """What the cells that did not fail say; why they say nothing, where they cannot be compared."""
-    from elad.report.plots import missing
-
-    good = [one.cell.folder for one in ended if not one.error]
-    home = ended[0].cell.folder.parents[1]
+def _compared(ended: "Sequence[Ended]") -> "tuple[dict[str, Any] | None, list[Arm], str | None]":
+    """What the cells that did not fail say, and their arms; why they say nothing, where they cannot be compared."""
     try:
-        return {"comparison": compared(good, None if missing() else home / "compare.svg"), "not_compared": None}
+        return *compared([one.cell.folder for one in ended if not one.error]), None
     except EladError as error:
-        return {"comparison": None, "not_compared": str(error)}
+        return None, [], str(error)
 
 
 def _cell(one: "Ended") -> dict[str, Any]:

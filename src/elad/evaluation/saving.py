@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
 
 from elad.evaluation.curves import Curve, Reach, accuracy_at, area, at, common_end, reached
 from elad.evaluation.paired import Estimate, Rows, mean_difference
@@ -24,6 +25,8 @@ class Saving:
     low: float | None
     """None is open: for all that can be told, the arm may need more than it has spent."""
     high: float | None
+    beyond: bool
+    """Whether the arm is clearly worse up to its end: it needs more than it has spent, and saves less than `high`."""
     interval: bool
     """Whether `low` and `high` mean anything: there are two seeds, and the reference has reached the accuracy."""
 
@@ -38,16 +41,32 @@ def saving(arm: Sequence[Curve], reference: Sequence[Curve], cost: str, accuracy
 
     Both are taken where their mean curves first come to the accuracy. The interval holds the savings at which the arm
     is not told apart from the reference as it is there: from the first cost at which it is no longer clearly worse to
-    the first at which it is clearly better, question by question (`mean_difference`). So it needs no ratio of two
-    noisy costs, and what was never reached is no number in it (after Fieller 1954; the two ends are ours [D]).
+    the one from which on, up to its end, it is clearly better, question by question (`mean_difference`). Each end can
+    only be wrong where the comparison at the true cost is; the first of many looks that seem clearly better would be
+    wrong far more often. So it needs no ratio of two noisy costs, and what was never reached is no number in it (after
+    Fieller 1954; the two ends are ours [D]).
     """
     there, here = reached(reference, cost, accuracy), reached(arm, cost, accuracy)
-    value, low, high, interval = None, None, None, False
+    value, low, high, beyond, interval = None, None, None, False, False
     if not isinstance(there, Reach) and there > 0:
         value = None if isinstance(here, Reach) else 1 - here / there
         interval = len(arm) > 1
-        low, high = _ends(arm, reference, cost, there) if interval else (None, None)
-    return Saving(accuracy=accuracy, spent=here, reference=there, value=value, low=low, high=high, interval=interval)
+        low, high, beyond = _ends(arm, reference, cost, there) if interval else (None, None, False)
+    return Saving(
+        accuracy=accuracy,
+        spent=here,
+        reference=there,
+        value=value,
+        low=low,
+        high=high,
+        beyond=beyond,
+        interval=interval,
+    )
+
+
+def mean_area(curves: Sequence[Curve], cost: str, end: float) -> float:
+    """The mean accuracy along the curves up to `end`: the area under them, divided by it."""
+    return fmean(fmean(curve.values(area(curve.costs[cost], end))) for curve in curves)
 
 
 def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str) -> Rows:
@@ -62,8 +81,8 @@ def area_differences(arm: Sequence[Curve], reference: Sequence[Curve], cost: str
 
 def _ends(
     arm: Sequence[Curve], reference: Sequence[Curve], cost: str, there: float
-) -> tuple[float | None, float | None]:
-    """The ends of the interval of the saving against a reference that has spent `there`."""
+) -> tuple[float | None, float, bool]:
+    """The ends of the interval of the saving against a reference that has spent `there`, and `Saving.beyond`."""
     end = common_end(arm, cost)
     theirs = [curve.values(at(curve.costs[cost], there)) for curve in reference]
 
@@ -72,17 +91,18 @@ def _ends(
         ours = [curve.values(at(curve.costs[cost], amount)) for curve in arm]
         return mean_difference(_differences(ours, theirs))
 
-    worse_until = _first(lambda amount: held(amount).high >= 0, end)
-    better_from = _first(lambda amount: held(amount).low > 0, end)
-    high = 1 - (end if worse_until is None else worse_until) / there
-    return None if better_from is None else 1 - better_from / there, high
+    worse_until = _first(lambda amount: held(amount).high >= 0, 0, end)
+    unclear_until = _first(lambda amount: held(amount).low <= 0, end, 0)
+    high, beyond = 1 - (end if worse_until is None else worse_until) / there, worse_until is None
+    low = None if unclear_until == end else 1 - (unclear_until or 0) / there
+    return low, high, beyond
 
 
-def _first(holds: Callable[[float], bool], end: float) -> float | None:
-    """The smallest cost up to `end` at which it holds, as far as a grid shows; None where it does at none."""
-    before = 0.0
+def _first(holds: Callable[[float], bool], start: float, stop: float) -> float | None:
+    """The first cost on the way from `start` to `stop` at which it holds, as far as a grid shows; None for none."""
+    before = start
     for look in range(_LOOKS + 1):
-        here = end * look / _LOOKS
+        here = start + (stop - start) * look / _LOOKS
         if not holds(here):
             before = here
             continue

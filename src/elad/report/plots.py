@@ -57,7 +57,7 @@ def plot(told: dict[str, Any], arms: Sequence[Arm], target: Path) -> None:
         figure.legend(
             handles, names, loc="outside upper center", ncols=min(2, len(arms)), frameon=False, handlelength=3.5
         )
-        figure.supxlabel(fill(_caption(told), 60 * columns), fontsize=8.5, color="0.25")
+        figure.supxlabel(fill(caption(told), 60 * columns), fontsize=8.5, color="0.25")
         try:
             figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None, dpi=150)
         except (OSError, ValueError) as error:
@@ -97,14 +97,17 @@ def _panel(axes: Any, cost: str, told: dict[str, Any], arms: Sequence[Arm]) -> N
     axes.set_axisbelow(True)
 
 
-def _caption(told: dict[str, Any]) -> str:
+def caption(told: dict[str, Any]) -> str:
+    """What the picture shows, in words."""
     seeds = ", ".join(f"{arm['name']}: {', '.join(map(str, arm['seeds']))}" for arm in told["arms"])
     several = any(len(arm["seeds"]) > 1 for arm in told["arms"])
+    drawn = "seeds and questions, too narrow with few seeds" if several else "questions, without the luck of a seed"
+    paired = ", on the seeds that both have" if told["unpaired_seeds"] else ""
     return (
         f"n = {told['heldout']} held-out questions; seeds {seeds}. "
         f"{'Thick: mean; thin: single runs; marks: mean cost of each round. ' if several else 'Marks: rounds. '}"
-        f"Band: 95 %, bootstrap over {'seeds and ' * several}questions. "
-        f"Dotted: the accuracy at which the arms are compared ({told['accuracy']:.1%})."
+        f"Band: bootstrap at 95 % over {drawn}; it decides nothing. "
+        f"Dotted: the accuracy at which the arms are compared ({told['accuracy']:.1%}){paired}."
     )
 
 

@@ -33,6 +33,8 @@ class Read:
     name: str
     settings: _Settings
     """What decides what it does, by dotted key, without the seed."""
+    state: str
+    """How it ended, and why."""
     questions: tuple[str, ...]
     currency: str | None
     curve: Curve
@@ -92,6 +94,15 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     ]
 
 
+def state_of(ledger: Ledger) -> tuple[str, str]:
+    """How a run that nobody holds has ended, and why."""
+    told = [*ledger.events(Kind.STATE), *ledger.events(Kind.SESSION)]
+    last = max(told, key=lambda event: event.seq, default=None)
+    if last is None or last.kind is Kind.SESSION:
+        return "stopped", "the process ended without a word (killed?)"
+    return last.payload["state"], last.payload["reason"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
     """What a ledger tells of an arm."""
@@ -100,6 +111,7 @@ class _Told:
     arm: str
     name: str
     settings: dict[str, Any]
+    state: str
     events: Sequence[Event]
     """Of its rounds, in order, and the replies of all arms."""
 
@@ -120,6 +132,7 @@ def _told(folder: Path) -> Iterator[_Told]:
                 arm=arm,
                 name=name if arm == MAIN else f"{name} {arm}",
                 settings=settings,
+                state=": ".join(state_of(ledger)),
                 events=sorted(events, key=lambda event: event.seq),
             )
 
@@ -154,6 +167,7 @@ def _read(told: _Told, paid: Mapping[str, Charge]) -> Read:
     return Read(
         folder=told.folder,
         name=told.name,
+        state=told.state,
         currency=charges[-1].currency,
         questions=questions,
         curve=Curve(

@@ -13,6 +13,7 @@ from elad.evaluation.intervals import wilson
 from elad.ledger.events import CONTROL, MAIN, PLAN_FILE, Event, Kind, Ledger, is_held
 from elad.records import Round, from_json
 from elad.report.compare import compare
+from elad.report.runs import state_of
 from elad.report.verdict import along_line, remarks, sentence
 
 
@@ -27,7 +28,8 @@ def status(folder: Path) -> dict[str, Any]:
     with Ledger(folder, write=False) as ledger:
         sessions = list(ledger.events(Kind.SESSION))
         spent = ledger.spent()
-        state, reason = _state(ledger, folder)
+        held = ("running", "a process holds the folder")
+        state, reason = held if is_held(folder) else state_of(ledger)
         return {
             "name": ledger.meta("name"),
             "state": state,
@@ -191,18 +193,6 @@ def _forecast(folder: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except ValueError as error:
         raise RunFolderError(f"{path}: not JSON: {error}") from error
-
-
-def _state(ledger: Ledger, folder: Path) -> tuple[str, str]:
-    if is_held(folder):
-        return "running", "a process holds the folder"
-    last = None
-    for event in ledger.events():
-        if event.kind in (Kind.STATE, Kind.SESSION):
-            last = event
-    if last is None or last.kind is Kind.SESSION:
-        return "stopped", "the process ended without a word (killed?)"
-    return last.payload["state"], last.payload["reason"]
 
 
 def _rounds(rounds: list[Round], sifted: Mapping[int, Any]) -> list[dict[str, Any]]:
