@@ -28,16 +28,19 @@ def run(
     folder: str | Path | None = None,
     progress: Progress | None = None,
     recalled: Ledger | None = None,
+    *,
+    as_bought: bool = False,
 ) -> list[Round]:
     """All rounds of the main arm; round 0 is the student before anything was bought.
 
     A control arm takes its turn after the main one in each round. The ledger and the students are kept in `folder`,
     `runs/NAME` by default. Reaching a cap of the budget, the end of the pool, or what `stopping` takes for enough, is a
     normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled` ledger
-    holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    holds is taken from there. With `as_bought`, replies of the user's cache count towards the caps as what they cost
+    when they were bought; nothing is paid for them. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     home = Path(folder or Path("runs") / experiment.name)
-    with World.open(experiment, home, progress, recalled) as main, suppress(OutOfTime):
+    with World.open(experiment, home, progress, recalled, as_bought=as_bought) as main, suppress(OutOfTime):
         for arm in main.arms:
             arm.rounds.append(baseline(arm))
         for number in range(1, experiment.rounds.count + 1):

@@ -227,6 +227,13 @@ class Reply:
     """Why it is not OK, in words, without secrets."""
     cached: bool = False
     """Bought by an earlier run, at no charge to this one."""
+    original: Charge | None = None
+    """Of a cached one, what it cost that run; None in ledgers of earlier versions."""
+
+    @property
+    def bought(self) -> Charge:
+        """What it cost whoever bought it."""
+        return self.original or self.charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

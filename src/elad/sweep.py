@@ -15,6 +15,7 @@ from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
 from elad.methods.finding import find
 from elad.progress import Progress
+from elad.records import Reply, from_json
 
 _TAGS = frozenset({"kind", "engine"})
 _OURS = {"seed": "`seeds`", "name": "the arm's name"}
@@ -51,6 +52,8 @@ class Ended:
     cell: Cell
     fresh: bool
     """False where it was finished before, and nothing was done."""
+    cached: int = 0
+    """Replies that it took from the user's cache: nothing was paid for them, and its caps count what they had cost."""
     error: Exception | None = None
 
 
@@ -81,7 +84,9 @@ def sweep(cells: Sequence[Cell], begin: Callable[[Cell, int], Progress]) -> Iter
 
     `begin` is told of each cell and its place before it is run. Work that is the same as that of another cell with the
     same seed is taken over: the student of round 0, its grades, and the drafts and scores of round 1, where the arms
-    differ in nothing before. Raises: KeyboardInterrupt; the same call goes on.
+    differ in nothing before. Replies of the user's cache count towards the caps of a cell as what they cost when they
+    were bought, so that what an arm buys does not depend on which came first. Raises: KeyboardInterrupt; the same call
+    goes on.
     """
     for place, cell in enumerate(cells):
         fresh = True
@@ -93,17 +98,22 @@ def sweep(cells: Sequence[Cell], begin: Callable[[Cell, int], Progress]) -> Iter
         except Exception as error:
             yield Ended(cell=cell, fresh=True, error=error)
         else:
-            yield Ended(cell=cell, fresh=fresh)
+            yield Ended(cell=cell, fresh=fresh, cached=_cached(cell.folder))
 
 
 def _run(cell: Cell, others: Sequence[Path], progress: Progress) -> None:
     lender = next((folder for folder in others if (folder / FILE).exists()), None)
     if lender is None:
-        run(cell.experiment, cell.folder, progress)
+        run(cell.experiment, cell.folder, progress, as_bought=True)
         return
     with Ledger(lender, write=False) as ledger:
         _lend(ledger, cell.folder)
-        run(cell.experiment, cell.folder, progress, recalled=ledger)
+        run(cell.experiment, cell.folder, progress, recalled=ledger, as_bought=True)
+
+
+def _cached(folder: Path) -> int:
+    with Ledger(folder, write=False) as ledger:
+        return sum(from_json(Reply, event.payload).cached for event in ledger.events(Kind.REPLY))
 
 
 def _lend(ledger: Ledger, folder: Path) -> None:

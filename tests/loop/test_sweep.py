@@ -21,6 +21,7 @@ from elad.progress import Progress, Silent
 from elad.report.status import status
 from elad.students.fake import FakeStudent
 from elad.sweep import Cell, Ended, read_sweep, sweep
+from elad.testing import ChaosTeacher
 
 ARMS: dict[str, Any] = {"elad": None, "random": {"selector": "random"}}
 
@@ -130,6 +131,25 @@ def test_a_student_left_half_copied_or_half_trained_is_made_anew(file: Path) -> 
     ended = list(sweep([one, other], quietly))
     assert [one.error for one in ended] == [None, None]
     assert not list(other.folder.rglob("spoilt"))
+
+
+def test_what_an_arm_buys_does_not_depend_on_which_came_first(file: Path) -> None:
+    """Both arms ask alike in round 1, and the caps bear no more than that: neither goes on for its place in the file."""
+    with ChaosTeacher() as server:
+        teacher = {"kind": "openai", "base_url": server.base_url, "model": "m", "cache": True}
+        same = {"teacher": teacher, "reviser": "rewrite", "budget": {"calls": 7}}
+        arms = {"one": {"training": {"epochs": 1}, **same}, "other": {"training": {"epochs": 2}, **same}}
+        ended = list(sweep(read_sweep(write(file.parent, arms=arms, seeds=[0])), quietly))
+    assert [one.error for one in ended] == [None, None]
+    told = [status(one.cell.folder) for one in ended]
+    assert [row["reason"] for row in told] == ["budget reached: calls: 7"] * 2
+    assert [row["outcomes"]["reply"] for row in told] == [{"ok": 7}] * 2
+    assert sum(row["spent"]["calls"] for row in told) < 14
+    assert [one.cached for one in ended] == [0, 7 - told[1]["spent"]["calls"]]
+    for one in ended:
+        with Ledger(one.cell.folder, write=False) as ledger:
+            assert reconcile(ledger).problems == ()
+            assert ledger.spent(as_bought=True).calls == 7
 
 
 def test_what_is_finished_is_left_alone_and_the_rest_goes_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
