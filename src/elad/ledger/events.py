@@ -40,6 +40,8 @@ class Kind(StrEnum):
     SESSION = "session"
     """A process took the run up: resolved configuration, versions, machine."""
     DRAFT = "draft"
+    COLD = "cold"
+    """More than half of a round's drafts have no answer that can be read: how many of how many."""
     PREFILTER = "prefilter"
     """How many drafts of a round get step scores, and how many were sure enough to go without."""
     SCORE = "score"
