@@ -13,7 +13,6 @@ from elad.loop import run
 from elad.progress import Silent
 from elad.protocols import Generation, Prompt
 from elad.records import Sampling, derive_seed
-from elad.selection.random import Random
 from elad.students.fake import FakeStudent
 
 POOL = 30
@@ -121,4 +120,3 @@ def test_a_selector_without_scores_is_told_and_picks_as_ever(tmp_path: Path, mut
     notes = Notes()
     run(experiment("rounds.count=1", "selector.kind=random"), tmp_path, notes)
     assert any("can be read; rows in data.warmup" in said for said in notes.said)
-    assert not Random().needs_scores
