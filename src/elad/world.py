@@ -97,7 +97,7 @@ class World:
         experiment: Experiment,
         folder: Path,
         progress: Progress | None = None,
-        recalled: Ledger | None = None,
+        recalled: Sequence[Ledger] = (),
         *,
         as_bought: bool = False,
     ) -> "World":
@@ -116,11 +116,12 @@ class World:
             if cache:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
-            prices = price_tables(recalled) if recalled else []
+            tables = [table for one in recalled for table in price_tables(one)]
+            prices = [table for place, table in enumerate(tables) if table not in tables[:place]]
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
-            lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+            lenders = [*([ledger] if len(parts) > 1 else []), *recalled]
             main = cls(
                 experiment=parts[MAIN],
                 ledger=ledger.of(MAIN),
