@@ -1,5 +1,6 @@
 """What each selector adds to what every one must keep (`tests/conformance`)."""
 
+from collections import Counter
 from itertools import combinations
 from math import dist, hypot
 from random import Random as Rng
@@ -185,6 +186,13 @@ def test_strata_by_length_are_of_one_size() -> None:
     pool = [candidate(f"{i:02}", question="?" * (i + 1)) for i in range(12)]
     picks = Stratified(strata=3, within="lot")(pool, 3, Rng(0))
     assert sorted(int(id) // 4 for id in picks) == [0, 1, 2]
+
+
+def test_what_is_left_over_goes_to_no_length_more_often_than_to_another() -> None:
+    pool = [candidate(f"{i:02}", i / 12, question="?" * (i + 1)) for i in range(12)]
+    last = Counter(int(Stratified()(pool, 5, Rng(seed))[4]) // 3 for seed in range(400))
+    assert sorted(last) == [0, 1, 2, 3]
+    assert all(abs(count - 100) < 40 for count in last.values())  # 4.6 standard deviations
 
 
 def test_a_column_that_no_question_has_is_named_with_the_nearest() -> None:
