@@ -160,6 +160,8 @@ class Past:
 
     round: int
     problem: Problem
+    chain: str
+    """What the student had written."""
     aggregate: float | None
     """The score that it had; None where it was not scored."""
     parts: Mapping[str, tuple[float, ...]]
@@ -170,6 +172,7 @@ class Past:
     """Which of several selectors picked it; None where there is one."""
     outcome: RevisionOutcome
     charge: Charge
+    """What it cost whoever bought it: a reply of the cache counts as what had been paid for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,13 +92,15 @@ pasts = st.lists(
         Past,
         round=st.integers(1, 3),
         problem=st.builds(Problem, id=st.just("bought"), question=st.text(max_size=9)),
+        chain=st.text(max_size=9),
         aggregate=shares,
         parts=st.just({}),
         embedding=st.tuples(numbers, numbers, numbers),
         by=st.sampled_from(["top", "random", "badge", "core_set", None]),
         outcome=st.sampled_from([RevisionOutcome.ACCEPTED, RevisionOutcome.REPAIRED, RevisionOutcome.UNSURE]),
         charge=charges,
-    )
+    ),
+    max_size=14,
 )
 
 
