@@ -36,9 +36,9 @@ def run(
 
     A control arm takes its turn after the main one in each round. The ledger and the students are kept in `folder`,
     `runs/NAME` by default. Reaching a cap of the budget, the end of the pool, or what `stopping` takes for enough, is a
-    normal end; a round that the cap on seconds cut short is not among them. Work that one of the `recalled`
-    ledgers holds is taken from there. With `as_bought`, replies of the user's cache count towards the caps as what they cost
-    when they were bought; nothing is paid for them. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    normal end; a round that the cap on seconds cut short is not among them. Work that one of the `recalled` ledgers
+    holds is taken from there. With `as_bought`, replies of the user's cache count towards the caps as what they cost
+    when they were bought. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     home = Path(folder or Path("runs") / experiment.name)
     with World.open(experiment, home, progress, recalled, as_bought=as_bought) as main, suppress(OutOfTime):

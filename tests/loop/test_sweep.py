@@ -189,7 +189,7 @@ def test_a_student_left_half_copied_or_half_trained_is_made_anew(file: Path) -> 
 
 
 def test_what_an_arm_buys_does_not_depend_on_which_came_first(file: Path) -> None:
-    """Both arms ask alike in round 1, and the caps bear no more than that: neither goes on for its place in the file."""
+    """Both arms ask alike, and no more than the cap bears: neither goes on for its place in the file."""
     with ChaosTeacher() as server:
         teacher = {"kind": "openai", "base_url": server.base_url, "model": "m", "cache": True}
         same = {"teacher": teacher, "reviser": "rewrite", "budget": {"calls": 7}}

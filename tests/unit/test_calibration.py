@@ -150,6 +150,7 @@ def test_what_follows_the_conclusion_was_not_scored_and_is_not_certain() -> None
 
 def test_sums_over_steps_have_no_calibration_error() -> None:
     sums = replace(scored(0.9, 0.8), scores=StepScores(parts={}, steps=(0.9, 0.8), aggregate=1.7, confidence=0.0))
-    found = calibration([(sums, revision(RevisionOutcome.REPAIRED, R, W)), (scored(0.1), revision(RevisionOutcome.ACCEPTED, R))])
+    right = (scored(0.1), revision(RevisionOutcome.ACCEPTED, R))
+    found = calibration([(sums, revision(RevisionOutcome.REPAIRED, R, W)), right])
     assert (found.questions.auroc, found.questions.calibration_error) == (1.0, None)
     assert found.steps.calibration_error is not None

@@ -95,10 +95,10 @@ def test_core_set_takes_what_is_farthest_from_all_before(points: list[tuple[int,
         assert apart[places[nth]] == pytest.approx(max(apart), abs=1e-5)
 
 
-def bought(charge: Charge = Charge(), *, at: tuple[float, ...] | None = None, text: str = "", question: str = "") -> Past:
+def bought(charge: Charge | None = None, *, at: tuple[float, ...] | None = None, text: str = "") -> Past:
     return Past(
-        round=1, problem=Problem(id="bought", question=question), chain=text, aggregate=None, parts={}, embedding=at,
-        by=None, outcome=RevisionOutcome.REPAIRED, charge=charge,
+        round=1, problem=Problem(id="bought", question=""), chain=text, aggregate=None, parts={}, embedding=at,
+        by=None, outcome=RevisionOutcome.REPAIRED, charge=charge or Charge(),
     )  # fmt: skip
 
 

@@ -136,9 +136,8 @@ class _Taught:
         usual = fmean(filter(None, prices)) if any(prices) else 1.0
         records: dict[str, _Record] = {}
         for name in self.arms:
-            own = [
-                (past.outcome in _EARNS, price) for past, price in zip(self.past, prices, strict=True) if past.by == name
-            ]
+            bills = zip(self.past, prices, strict=True)
+            own = [(past.outcome in _EARNS, price) for past, price in bills if past.by == name]
             won = sum(earns for earns, _ in own)
             price = fmean([usual, *(price for _, price in own if price)]) / usual
             records[name] = _Record(won, len(own) - won, price)

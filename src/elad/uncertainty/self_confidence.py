@@ -1,7 +1,7 @@
 """Self-confidence: the student is shown its explanation and asked how sure it is of it.
 
 Evidence: asking for one of "(a) very confident (b) confident (c) not confident (d) wrong answer" is a score of
-Active-Prompt (Diao et al., 2023, arXiv 2302.12246, its appendix on self-confidence), which found that it performs badly:
+Active-Prompt (Diao et al., 2023, arXiv 2302.12246, appendix on self-confidence), which found that it performs badly:
 models are over-confident [S]. There the least of the largest probabilities is picked; that the four forms stand for 1,
 2/3, 1/3 and 0, and that the reply is weighed and not written, is ours [D]. So are the words that it begins with: after
 those that conclude a chain (`task.cue`), a student says its answer once more, and not how sure it is of it.
