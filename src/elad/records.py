@@ -77,7 +77,7 @@ class Chain:
     tail: str = ""
     """What the student went on to say after its conclusion: kept as it was written, and part of no step."""
     surprise: float | None = None
-    """Mean of -log p over all generated tokens, in nats; None where an engine or an earlier version does not tell."""
+    """Mean of -log p over all generated tokens, in nats; None where engine or earlier version does not tell."""
 
     def prefix(self, n: int) -> str:
         """The text of the first `n` steps, exactly as it stands in the chain."""
@@ -100,7 +100,7 @@ class StepScores:
     aggregate: float
     """The question's score."""
     confidence: float
-    """Share of the student's own samples that end in its answer, 0..1, or what a kind has nearest to it; breaks ties."""
+    """Share of the student's own samples that end in its answer, 0..1, or what a kind has nearest; breaks ties."""
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the scores were computed from (conclusions after each prefix, re-sampled answers)."""
 
@@ -170,7 +170,6 @@ class Past:
     """Which of several selectors picked it; None where there is one."""
     outcome: RevisionOutcome
     charge: Charge
-    """What it cost whoever bought it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
