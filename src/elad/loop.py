@@ -7,6 +7,7 @@ Every stage asks the ledger before it works, so running the same experiment in t
 is how a run is resumed, and nothing that was paid for is paid for twice.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,17 +28,20 @@ def run(
     experiment: Experiment,
     folder: str | Path | None = None,
     progress: Progress | None = None,
-    recalled: Ledger | None = None,
+    recalled: Sequence[Ledger] = (),
+    *,
+    as_bought: bool = False,
 ) -> list[Round]:
     """All rounds of the main arm; round 0 is the student before anything was bought.
 
     A control arm takes its turn after the main one in each round. The ledger and the students are kept in `folder`,
     `runs/NAME` by default. Reaching a cap of the budget, the end of the pool, or what `stopping` takes for enough, is a
-    normal end; a round that the cap on seconds cut short is not among them. Work that a `recalled` ledger
-    holds is taken from there. Raises: the errors of `elad.errors`; nothing is lost on any of them.
+    normal end; a round that the cap on seconds cut short is not among them. Work that one of the `recalled` ledgers
+    holds is taken from there. With `as_bought`, replies of the user's cache count towards the caps as what they cost
+    when they were bought. Raises: the errors of `elad.errors`; nothing is lost on any of them.
     """
     home = Path(folder or Path("runs") / experiment.name)
-    with World.open(experiment, home, progress, recalled) as main, suppress(OutOfTime):
+    with World.open(experiment, home, progress, recalled, as_bought=as_bought) as main, suppress(OutOfTime):
         for arm in main.arms:
             arm.rounds.append(baseline(arm))
         for number in range(1, experiment.rounds.count + 1):

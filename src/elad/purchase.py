@@ -146,9 +146,13 @@ class Purchase:
         return self._again.popleft() if request is None and self._again else request
 
     def _known(self, key: str, request: Request) -> Reply | None:
+        """What is told whatever the caps are; None where it must be asked for, or its price counts."""
         written = self._trail.written(key)
-        if written or (cached := self._trail.cached(request)) is None:
+        if written or self._account.as_bought or (cached := self._trail.cached(request)) is None:
             return written
+        return self._reuse(key, request, cached)
+
+    def _reuse(self, key: str, request: Request, cached: Reply) -> Reply:
         if tried := self._trail.open_try(key):
             self._count(key, *tried, "answered from the cache instead")
         return self._trail.end(key, request, cached)
@@ -173,6 +177,8 @@ class Purchase:
         What was sent before and is still open goes out again as it was, so that the teacher knows it. A
         reply that was cut short is asked for in full.
         """
+        if self._account.as_bought and (taken := self._take_cached(key, request)):
+            return taken
         earlier = self._open_try(key)
         tries = self._trail.tries(key)
         if max(tries.count(ReplyOutcome.LOST), self._losses[key]) >= MOST_TRIES:
@@ -181,15 +187,31 @@ class Purchase:
         wanted = earlier[0] if earlier else request
         bounded = bool(earlier) or ReplyOutcome.TRUNCATED in tries
         sent, worst, refused = self._fitted(key, wanted, shorten=not bounded)
-        if refused is Wait.WAIT:
-            return refused
         if refused:
-            self.refusal = f"budget reached: {refused}"
-            return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
+            return self._refusal(request, refused)
         if not earlier:
             self._trail.begin(key, sent, worst, way=self._teacher.way)
         self._sent[sent.key] = _Sent(key, request, sent.sampling.max_tokens, worst, bool(earlier and earlier[2]))
         return sent
+
+    def _take_cached(self, key: str, request: Request) -> Reply | Wait | None:
+        """A reply of the cache, where the budget bears what it cost when it was bought; None where there is none.
+
+        One that was bought in another currency, or without a price, does not tell what it costs here.
+        """
+        cached = self._trail.cached(request)
+        if cached is None or cached.bought.currency != self._teacher.worst_case(request).currency:
+            return None
+        if refused := self._account.admit(key, cached.bought):
+            return self._refusal(request, refused)
+        self._account.settle(key, cached.bought)
+        return self._reuse(key, request, cached)
+
+    def _refusal(self, request: Request, refused: Wait | str) -> Reply | Wait:
+        if isinstance(refused, Wait):
+            return refused
+        self.refusal = f"budget reached: {refused}"
+        return self._no_reply(request, ReplyOutcome.BUDGET, self.refusal)
 
     def _fitted(self, key: str, request: Request, *, shorten: bool) -> tuple[Request, Charge, Wait | str | None]:
         """The request at the most that the budget bears of it, its reservation, and why it has none."""

@@ -77,8 +77,7 @@ class Chain:
     tail: str = ""
     """What the student went on to say after its conclusion: kept as it was written, and part of no step."""
     surprise: float | None = None
-    """Mean of -log p over all generated tokens, in nats; None in drafts of earlier versions and of engines that do not
-    tell."""
+    """Mean of -log p over all generated tokens, in nats; None where engine or earlier version does not tell."""
 
     def prefix(self, n: int) -> str:
         """The text of the first `n` steps, exactly as it stands in the chain."""
@@ -101,8 +100,7 @@ class StepScores:
     aggregate: float
     """The question's score."""
     confidence: float
-    """Share of the student's own samples that end in its answer, 0..1; breaks ties. Where none are drawn, what the
-    kind has nearest to it."""
+    """Share of the student's own samples that end in its answer, 0..1, or what a kind has nearest; breaks ties."""
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the scores were computed from (conclusions after each prefix, re-sampled answers)."""
 
@@ -160,6 +158,8 @@ class Past:
 
     round: int
     problem: Problem
+    chain: str
+    """What the student had written."""
     aggregate: float | None
     """The score that it had; None where it was not scored."""
     parts: Mapping[str, tuple[float, ...]]
@@ -227,6 +227,13 @@ class Reply:
     """Why it is not OK, in words, without secrets."""
     cached: bool = False
     """Bought by an earlier run, at no charge to this one."""
+    original: Charge | None = None
+    """Of a cached one, what it cost that run; None in earlier ledgers."""
+
+    @property
+    def bought(self) -> Charge:
+        """What it cost whoever bought it."""
+        return self.original or self.charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ def replay(source: Path, folder: Path, overrides: Sequence[str] = (), progress: 
     with Ledger(source, write=False) as ledger:
         _lend_students(ledger, folder)
         experiment = _experiment(ledger, source, ends=not overrides).but(overrides)
-        rounds = run(experiment, folder, progress, recalled=ledger)
+        rounds = run(experiment, folder, progress, recalled=[ledger])
     with Ledger(folder, write=False) as ledger:
         revisions = [from_json(Revision, event.payload) for event in ledger.events(Kind.REVISION)]
     unknown = [revision.problem_id for revision in revisions if NEVER_BOUGHT in revision.reason]

@@ -1,20 +1,21 @@
 """Arms x seeds from one file: each cell an ordinary run, and what they can share is done once."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from elad.errors import ConfigError, nearest
+from elad.errors import ConfigError, RunFolderError, nearest
 from elad.experiment import Experiment, read_mapping
 from elad.kinds import reasons
 from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
 from elad.methods.finding import find
 from elad.progress import Progress
+from elad.records import Reply, from_json
 
 _TAGS = frozenset({"kind", "engine"})
 _OURS = {"seed": "`seeds`", "name": "the arm's name"}
@@ -51,6 +52,8 @@ class Ended:
     cell: Cell
     fresh: bool
     """False where it was finished before, and nothing was done."""
+    cached: int = 0
+    """Replies that it took from the user's cache: nothing was paid for them, and its caps count what they had cost."""
     error: Exception | None = None
 
 
@@ -79,9 +82,11 @@ def read_sweep(path: Path, overrides: Sequence[str] = (), out: Path | None = Non
 def sweep(cells: Sequence[Cell], begin: Callable[[Cell, int], Progress]) -> Iterator[Ended]:
     """Runs each cell, or goes on with it; what is finished is left alone, and what fails does not keep the others.
 
-    `begin` is told of each cell and its place before it is run. Work that is the same as that of another cell with the
-    same seed is taken over: the student of round 0, its grades, and the drafts and scores of round 1, where the arms
-    differ in nothing before. Raises: KeyboardInterrupt; the same call goes on.
+    `begin` is told of each cell and its place before it is run. Work that is the same as that of other cells with the
+    same seed is taken over, as far as they can be read: the student of round 0, its grades, the drafts and scores of
+    round 1, and whatever else the arms come to alike. Replies of the user's cache count towards the caps of a cell as
+    what they cost when they were bought, so that what an arm buys does not depend on which came first. Raises:
+    KeyboardInterrupt; the same call goes on.
     """
     for place, cell in enumerate(cells):
         fresh = True
@@ -93,37 +98,25 @@ def sweep(cells: Sequence[Cell], begin: Callable[[Cell, int], Progress]) -> Iter
         except Exception as error:
             yield Ended(cell=cell, fresh=True, error=error)
         else:
-            yield Ended(cell=cell, fresh=fresh)
+            yield Ended(cell=cell, fresh=fresh, cached=_cached(cell.folder))
 
 
 def _run(cell: Cell, others: Sequence[Path], progress: Progress) -> None:
-    lender = next((folder for folder in others if (folder / FILE).exists()), None)
-    if lender is None:
-        run(cell.experiment, cell.folder, progress)
-        return
-    with Ledger(lender, write=False) as ledger:
-        _lend(ledger, cell.folder)
-        run(cell.experiment, cell.folder, progress, recalled=ledger)
+    """The cell, from what others have done; whichever has what is wanted lends it."""
+    with ExitStack() as opened:
+        lenders: list[Ledger] = []
+        for folder in others:
+            if (folder / FILE).exists():
+                try:
+                    lenders.append(opened.enter_context(Ledger(folder, write=False)))
+                except RunFolderError as error:
+                    progress.note(f"nothing is taken over from a cell that cannot be read: {error}")
+        run(cell.experiment, cell.folder, progress, recalled=lenders, as_bought=True)
 
 
-def _lend(ledger: Ledger, folder: Path) -> None:
-    """Copies of the students of round 0, so that none is trained twice and each run folder stands alone."""
-    for event in ledger.events(Kind.TRAINING):
-        mine, half = folder / event.payload["folder"], folder / f"{event.payload['folder']}-half"
-        if event.round or _has(folder, event.key):
-            continue
-        for left in (mine, half):  # of a session that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        shutil.copytree(ledger.folder / event.payload["folder"], half)
-        half.rename(mine)
-
-
-def _has(folder: Path, key: str) -> bool:
-    """Whether the run in the folder has that student already."""
-    if not (folder / FILE).exists():
-        return False
+def _cached(folder: Path) -> int:
     with Ledger(folder, write=False) as ledger:
-        return ledger.has(Kind.TRAINING, key)
+        return sum(from_json(Reply, event.payload).cached for event in ledger.events(Kind.REPLY))
 
 
 def _finished(cell: Cell) -> bool:

@@ -97,7 +97,9 @@ class World:
         experiment: Experiment,
         folder: Path,
         progress: Progress | None = None,
-        recalled: Ledger | None = None,
+        recalled: Sequence[Ledger] = (),
+        *,
+        as_bought: bool = False,
     ) -> "World":
         """Reads, checks and loads everything first; the folder is touched last.
 
@@ -114,11 +116,12 @@ class World:
             if cache:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
-            prices = price_tables(recalled) if recalled else []
+            tables = [table for one in recalled for table in price_tables(one)]
+            prices = [table for place, table in enumerate(tables) if table not in tables[:place]]
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
-            lenders = [*([ledger] if len(parts) > 1 else []), *([recalled] if recalled else [])]
+            lenders = [*([ledger] if len(parts) > 1 else []), *recalled]
             main = cls(
                 experiment=parts[MAIN],
                 ledger=ledger.of(MAIN),
@@ -129,7 +132,7 @@ class World:
                 heldout=heldout,
                 warmup=warmup,
                 progress=told,
-                account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed),
+                account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed, as_bought),
                 cache=cache,
                 elapsed=elapsed,
                 recalled=lenders,
@@ -142,7 +145,7 @@ class World:
     def _beside(self, experiment: Experiment, arm: str) -> "World":
         """Another arm of the same run, with an account and a student of its own."""
         ledger, progress = self.ledger.of(arm), Named(self.progress, arm)
-        account = _account(experiment, ledger, self.teacher, progress, self.elapsed)
+        account = _account(experiment, ledger, self.teacher, progress, self.elapsed, self.account.as_bought)
         mine = {"experiment": experiment, "ledger": ledger, "progress": progress, "account": account}
         return replace(self, **mine, rounds=[])
 
@@ -275,15 +278,21 @@ def _write_end(ledger: Ledger, error: BaseException | None, reason: str) -> None
 
 
 def _account(
-    experiment: Experiment, ledger: Ledger, teacher: Teacher, progress: Progress, elapsed: Callable[[], float]
+    experiment: Experiment,
+    ledger: Ledger,
+    teacher: Teacher,
+    progress: Progress,
+    elapsed: Callable[[], float],
+    as_bought: bool,
 ) -> Account:
     """What is left of the budget; requests that an earlier session has heard nothing of are counted."""
     account = Account(
         experiment.budget,
-        spent=ledger.spent(),
+        spent=ledger.spent(as_bought=as_bought),
         elapsed=elapsed,
         warn=progress.note,
-        lengths=reply_lengths(ledger),
+        lengths=reply_lengths(ledger, as_bought=as_bought),
+        as_bought=as_bought,
     )
     held, lost = settle_earlier(ledger, account, teacher, -1)
     for count, how in ((held, "will be asked again"), (lost, "are counted at their worst case")):

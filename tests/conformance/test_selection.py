@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import util
 from math import inf, nan
 from pathlib import Path
@@ -11,12 +12,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_kit import experiment, problems
 
 from elad.errors import ConfigError
+from elad.experiment import Data, Experiment
 from elad.kinds import build, describe, kinds
+from elad.ledger.events import Ledger
+from elad.ledger.reconcile import reconcile
+from elad.loop import run
 from elad.outcomes import RevisionOutcome
 from elad.protocols import Embedded, Experienced, Selector, Several
 from elad.records import Candidate, Chain, Charge, Past, Problem, Sampling, StepScores
+from elad.report.status import status
 from elad.tasks.chains import make_chain
 from elad.tasks.numeric import Numeric
 
@@ -38,6 +45,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 CASES = [(kind, options) for kind in kinds(ROOM) for options in VARIANTS.get(kind, [{}])]
 SELECTORS: list[Selector] = [build(ROOM, {"kind": kind, **options}, "selector") for kind, options in CASES]
 NAMES = [" ".join([kind, *map(str, options)]) for kind, options in CASES]
+every_case = pytest.mark.parametrize(("kind", "options"), CASES, ids=NAMES)
 every_selector = pytest.mark.parametrize("selector", SELECTORS, ids=NAMES)
 every_scored = pytest.mark.parametrize("selector", [one for one in SELECTORS if one.needs_scores])
 
@@ -84,13 +92,15 @@ pasts = st.lists(
         Past,
         round=st.integers(1, 3),
         problem=st.builds(Problem, id=st.just("bought"), question=st.text(max_size=9)),
+        chain=st.text(max_size=9),
         aggregate=shares,
         parts=st.just({}),
         embedding=st.tuples(numbers, numbers, numbers),
         by=st.sampled_from(["top", "random", "badge", "core_set", None]),
         outcome=st.sampled_from([RevisionOutcome.ACCEPTED, RevisionOutcome.REPAIRED, RevisionOutcome.UNSURE]),
         charge=charges,
-    )
+    ),
+    max_size=14,
 )
 
 
@@ -152,6 +162,37 @@ def test_a_problem_with_several_chains_is_picked_once(selector: Selector, seed: 
     picks = selector(pool, 3, Rng(seed))
     assert sorted(picks) == ["a", "b"]
     assert selector([pool[place] for place in order], 3, Rng(seed)) == picks
+
+
+@pytest.fixture(scope="module")
+def dear(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """What two rounds cost that no cap ends."""
+    folder = tmp_path_factory.mktemp("dear")
+    run(priced(), folder)
+    with Ledger(folder, write=False) as ledger:
+        return ledger.spent().money
+
+
+def priced(*overrides: str, **sections: Any) -> Experiment:
+    pool = [replace(each, metadata={"topic": place % 3}) for place, each in enumerate(problems(30, 1, "p"))]
+    data = Data(pool=tuple(pool), heldout=problems(4, 2, "h"))
+    price = {"input": 0.15, "output": 0.6, "currency": "USD", "per": 1000000}
+    return experiment(*overrides, data=data, teacher={"kind": "fake", "price": price}, **sections)
+
+
+@every_case
+def test_a_cap_on_money_ends_a_run_whoever_picks(
+    kind: str, options: dict[str, Any], dear: float, tmp_path: Path
+) -> None:
+    """Whatever is picked, it is bought in that order as far as the cap bears, and the books are right."""
+    cap = 0.6 * dear
+    run(priced(f"budget.money={cap}", selector={"kind": kind, **options}), tmp_path)
+    told = status(tmp_path)
+    assert told["reason"].startswith("budget reached: money")
+    assert cap / 2 < told["spent"]["money"] <= cap
+    assert 0 < told["rounds"][-1]["questions"] < 16
+    with Ledger(tmp_path, write=False) as ledger:
+        assert reconcile(ledger).problems == ()
 
 
 @every_selector

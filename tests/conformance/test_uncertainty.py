@@ -1,10 +1,10 @@
 """What every score must keep: a new file in `elad.uncertainty` is tested by being there."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module, util
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import torch
 
 from elad.errors import ConfigError
 from elad.kinds import build, describe, kinds
-from elad.protocols import Student, Suited, Task, Uncertainty
+from elad.protocols import Fit, Generation, Prompt, Student, Suited, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
 from elad.students.fake import Fake
 from elad.students.transformers import Transformers
@@ -53,6 +53,32 @@ every_score = pytest.mark.parametrize(
     [build(ROOM, {"kind": kind, **settings}, "uncertainty") for kind, settings in CASES],
     ids=[" ".join([kind, *map(str, settings)]) for kind, settings in CASES],
 )
+
+
+class Through:
+    """The fake student, and the seeds of all that was drawn from it."""
+
+    id = "through"
+    context = None
+
+    def __init__(self) -> None:
+        self.drawn: list[int] = []
+        self._inner = Fake(skill=0.5).open()
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
+    ) -> list[Generation]:
+        self.drawn += [prompt.seed for prompt in prompts if sampling.temperature]
+        return self._inner.generate(prompts, sampling, until)
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        return self._inner.score(pairs)
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        return self._inner.entropies(pairs)
+
+    def fit(self, *_: object, **__: object) -> Fit:
+        raise NotImplementedError
 
 
 class Setting(NamedTuple):
@@ -196,6 +222,43 @@ def test_what_does_not_fit_the_context_is_wholly_uncertain(uncertainty: Uncertai
     assert scores.confidence == 0
     # Conclusions that cannot be read from first to last are all alike: to `elad` no step has changed them.
     assert scores.aggregate == pytest.approx(1) or isinstance(uncertainty, Elad)
+
+
+@every_score
+@every_task
+def test_log_probabilities_that_are_no_numbers_leave_scores_within_their_bounds(
+    uncertainty: Uncertainty, setting: Setting
+) -> None:
+    """As a student in half precision may give them."""
+
+    class Broken(Through):
+        def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+            return [(nan,) * len(logs) for logs in super().score(pairs)]
+
+        def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+            return self.score(pairs)
+
+    if not goes_with(uncertainty, setting.task):
+        return
+    for scores in uncertainty(setting.drafts, Broken(), setting.task, SEED):
+        values = [scores.aggregate, scores.confidence, *scores.steps]
+        assert all(isfinite(value) and 0 <= value <= 1 for value in values)
+
+
+@every_score
+@every_task
+def test_another_seed_draws_anew_and_changes_nothing_where_nothing_is_drawn(
+    uncertainty: Uncertainty, setting: Setting
+) -> None:
+    if not goes_with(uncertainty, setting.task):
+        return
+    first, other = Through(), Through()
+    scores = uncertainty(setting.drafts, first, setting.task, SEED)
+    others = uncertainty(setting.drafts, other, setting.task, SEED + 1)
+    assert len(first.drawn) == len(other.drawn)
+    assert not set(first.drawn) & set(other.drawn)
+    assert len(set(first.drawn)) == len(first.drawn)  # no two samples of a call are one
+    assert first.drawn or scores == others
 
 
 @every_score

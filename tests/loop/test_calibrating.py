@@ -33,7 +33,16 @@ def test_each_round_has_its_calibration(tmp_path: Path) -> None:
     pairs = [(aggregate[r["problem_id"]], r["outcome"] != "accepted") for r in judged]
     assert row["questions"]["auroc"] == auroc(pairs)
     assert row["steps"]["n"] == sum(v != "unjudged" for r in judged for v in r["verdicts"])
+    assert row["bought"] == len(revised)
     assert f"{row['unneeded']} of {row['judged']}" in shown(told)
+    assert f"{row['judged']} of {row['bought']} bought" in shown(told)
+
+
+def test_sums_over_steps_are_told_without_a_calibration_error(tmp_path: Path) -> None:
+    run(experiment("uncertainty.aggregate=sum"), tmp_path)
+    told = status(tmp_path)
+    assert {row["questions"]["calibration_error"] for row in told["calibration"]} == {None}
+    assert "None" not in shown(told)
 
 
 def test_what_cannot_be_said_is_not_a_number(tmp_path: Path) -> None:

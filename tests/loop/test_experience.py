@@ -7,17 +7,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from loop_kit import experiment, history
+from loop_kit import experiment, history, without_seconds
 
 from elad.interrupt import Stopped
 from elad.ledger.events import CONTROL, Kind, Ledger
 from elad.loop import run
 from elad.outcomes import RevisionOutcome
 from elad.protocols import Selector
-from elad.records import Candidate, Past, Problem, Revision, from_json
+from elad.records import Candidate, Past, Problem, Revision, from_json, to_json
 from elad.selection.encoder import Encoder
 from elad.selection.top import Top
 from elad.stages.experience import experienced
+from elad.testing import ChaosTeacher
 
 TOLD: list[list[Past]] = []
 
@@ -58,7 +59,7 @@ def test_each_round_is_told_what_the_rounds_before_it_bought(tmp_path: Path) -> 
     for past, pick in zip(told[2], picks, strict=False):
         assert past.problem == from_json(Problem, pick["problem"])
         assert (past.outcome, past.charge) == (revised[past.problem.id].outcome, revised[past.problem.id].charge)
-        assert (past.by, past.embedding) == (None, None)
+        assert (past.by, past.embedding, past.chain) == (None, None, revised[past.problem.id].before)
     for past in told[1]:
         known = [one for one in scores if one["aggregate"] == past.aggregate]
         assert {name: list(values) for name, values in past.parts.items()} in [one["parts"] for one in known]
@@ -80,6 +81,17 @@ def test_what_failed_says_nothing(tmp_path: Path) -> None:
     with Ledger(tmp_path, write=False) as ledger:
         ends = [from_json(Revision, e.payload).outcome for e in ledger.events(Kind.REVISION) if e.round < 3]
     assert 0 < len(told[2]) == len(ends) - ends.count(RevisionOutcome.FAILED) < 12
+
+
+def test_what_came_from_the_cache_is_told_at_what_it_had_cost(tmp_path: Path) -> None:
+    with ChaosTeacher() as server:
+        teacher = {"kind": "openai", "base_url": server.base_url, "model": "m", "cache": True}
+        first = listened(tmp_path / "a", selector=Listener(), teacher=teacher)
+        second = listened(tmp_path / "b", selector=Listener(), teacher=teacher)
+    assert without_seconds([to_json(past) for past in second[2]]) == without_seconds([to_json(p) for p in first[2]])
+    assert all(past.charge.tokens_out for past in second[2])
+    with Ledger(tmp_path / "b", write=False) as ledger:
+        assert ledger.spent().calls == 0
 
 
 def test_an_arm_is_told_of_what_it_bought_itself(tmp_path: Path) -> None:

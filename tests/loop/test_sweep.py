@@ -21,6 +21,7 @@ from elad.progress import Progress, Silent
 from elad.report.status import status
 from elad.students.fake import FakeStudent
 from elad.sweep import Cell, Ended, read_sweep, sweep
+from elad.testing import ChaosTeacher
 
 ARMS: dict[str, Any] = {"elad": None, "random": {"selector": "random"}}
 
@@ -119,6 +120,61 @@ def test_a_cell_stands_alone_when_the_one_that_lent_to_it_is_gone(file: Path) ->
     assert not any(path.is_symlink() for path in other.folder.rglob("*"))
 
 
+def test_a_first_cell_that_fails_lends_nothing_and_keeps_no_other_from_lending(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+    fit = FakeStudent.fit
+
+    def failing(self: FakeStudent, examples: Any, objective: Any, training: Any, **named: Any) -> Any:
+        if training.epochs == 7:
+            raise MemoryError("no room")
+        fitted.append(len(examples))
+        return fit(self, examples, objective, training, **named)
+
+    monkeypatch.setattr(FakeStudent, "fit", failing)
+    arms = {"broken": {"training": {"epochs": 7}}, **ARMS}
+    ended = list(sweep(read_sweep(write(file.parent, arms=arms, seeds=[0])), quietly))
+    assert [state for *_, state in states(ended)] == ["failed", "ran", "ran"]
+    assert fitted.count(4) == 1
+
+
+def test_a_cell_that_cannot_be_read_is_told_and_passed_over(file: Path) -> None:
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    said: list[str] = []
+    one, other = read_sweep(write(file.parent, seeds=[0]))
+    list(sweep([one], quietly))
+    (one.folder / "ledger.sqlite").write_bytes(b"spoilt" * 1000)
+    ended = list(sweep([one, other], lambda cell, place: Notes()))
+    assert [state for *_, state in states(ended)] == ["failed", "ran"]
+    assert [text for text in said if "taken over" in text and str(one.folder) in text]
+
+
+def test_a_student_that_two_arms_come_to_alike_is_trained_once_and_stands_in_both_folders(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+    fit = FakeStudent.fit
+
+    def counting(self: FakeStudent, examples: Any, *given: Any, **named: Any) -> Any:
+        fitted.append(len(examples))
+        return fit(self, examples, *given, **named)
+
+    monkeypatch.setattr(FakeStudent, "fit", counting)
+    arms = {"top": {}, "two_sided": {"selector": "two_sided"}}  # which is `top` until much is bought
+    ended = list(sweep(read_sweep(write(file.parent, arms=arms, seeds=[0])), quietly))
+    assert [one.error for one in ended] == [None, None]
+    assert len(fitted) == 3
+    shutil.rmtree(ended[0].cell.folder)
+    other = ended[1].cell
+    before = history(other.folder)
+    run(other.experiment, other.folder)
+    assert history(other.folder) == before
+
+
 def test_a_student_left_half_copied_or_half_trained_is_made_anew(file: Path) -> None:
     one, other = read_sweep(write(file.parent, seeds=[0]))
     list(sweep([one], quietly))
@@ -130,6 +186,25 @@ def test_a_student_left_half_copied_or_half_trained_is_made_anew(file: Path) -> 
     ended = list(sweep([one, other], quietly))
     assert [one.error for one in ended] == [None, None]
     assert not list(other.folder.rglob("spoilt"))
+
+
+def test_what_an_arm_buys_does_not_depend_on_which_came_first(file: Path) -> None:
+    """Both arms ask alike, and no more than the cap bears: neither goes on for its place in the file."""
+    with ChaosTeacher() as server:
+        teacher = {"kind": "openai", "base_url": server.base_url, "model": "m", "cache": True}
+        same = {"teacher": teacher, "reviser": "rewrite", "budget": {"calls": 7}}
+        arms = {"one": {"training": {"epochs": 1}, **same}, "other": {"training": {"epochs": 2}, **same}}
+        ended = list(sweep(read_sweep(write(file.parent, arms=arms, seeds=[0])), quietly))
+    assert [one.error for one in ended] == [None, None]
+    told = [status(one.cell.folder) for one in ended]
+    assert [row["reason"] for row in told] == ["budget reached: calls: 7"] * 2
+    assert [row["outcomes"]["reply"] for row in told] == [{"ok": 7}] * 2
+    assert sum(row["spent"]["calls"] for row in told) < 14
+    assert [one.cached for one in ended] == [0, 7 - told[1]["spent"]["calls"]]
+    for one in ended:
+        with Ledger(one.cell.folder, write=False) as ledger:
+            assert reconcile(ledger).problems == ()
+            assert ledger.spent(as_bought=True).calls == 7
 
 
 def test_what_is_finished_is_left_alone_and_the_rest_goes_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

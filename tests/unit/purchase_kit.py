@@ -118,6 +118,7 @@ def session(
     budget: Budget = ENDLESS,
     cache: Cache | None = None,
     note: Callable[[str], None] = lambda _: None,
+    as_bought: bool = False,
 ) -> Iterator[tuple[Ledger, Account, Purchase]]:
     """A session of a run in the folder."""
     with Ledger(folder, write=True) as ledger:
@@ -125,10 +126,11 @@ def session(
         ledger.append(Kind.SESSION, [(str(time.time_ns()), told)], round=-1)
         account = Account(
             budget,
-            spent=ledger.spent(),
+            spent=ledger.spent(as_bought=as_bought),
             elapsed=lambda: 0.0,
             warn=lambda _: None,
-            lengths=reply_lengths(ledger),
+            lengths=reply_lengths(ledger, as_bought=as_bought),
+            as_bought=as_bought,
         )
         settle_earlier(ledger, account, teacher, 0)
         yield ledger, account, Purchase(teacher, ledger, account, cache, number=1, note=note)

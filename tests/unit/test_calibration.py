@@ -1,5 +1,6 @@
 """The score against the verdicts: AUROC and calibration error against slow references, and what counts as what."""
 
+from dataclasses import replace
 from itertools import product
 from statistics import fmean
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from elad.evaluation.calibration import auroc, calibration, calibration_error
 from elad.outcomes import RevisionOutcome, Verdict
-from elad.records import Charge, Revision, StepScores
+from elad.records import Candidate, Charge, Problem, Revision, Sampling, StepScores
+from elad.tasks.chains import make_chain
+from elad.tasks.numeric import Numeric
 
 scores = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))  # ties are common
 pairs = st.lists(st.tuples(scores, st.booleans()), max_size=30)
@@ -66,8 +69,27 @@ def test_calibration_error_at_the_ends() -> None:
     assert calibration_error([(1.0, False), (0.0, True)]) == 1.0
 
 
-def scored(*steps: float) -> StepScores:
-    return StepScores(parts={}, steps=steps, aggregate=fmean(steps), confidence=1.0)
+def test_a_score_above_1_is_no_chance_of_being_wrong() -> None:
+    assert calibration_error([(1.5, True), (0.0, False)]) is None
+    assert auroc([(1.5, True), (0.0, False)]) == 1.0
+
+
+def candidate(text: str, scores: StepScores | None) -> Candidate:
+    problem = Problem(id="p", question="2 and 3?")
+    chain = make_chain(
+        text, problem, Numeric(), finished=True, sampling=Sampling(), seed=0, tokens=9, most_steps=12
+    )  # fmt: skip
+    return Candidate(problem=problem, chain=chain, scores=scores)
+
+
+def unscored(steps: int) -> Candidate:
+    return candidate("2 + 3 = 5.\n" * (steps - 1) + "The answer is 5.", None)
+
+
+def scored(*steps: float) -> Candidate:
+    """A question whose chain has a step for each score."""
+    scores = StepScores(parts={}, steps=steps, aggregate=fmean(steps), confidence=1.0)
+    return replace(unscored(len(steps)), scores=scores)
 
 
 def revision(outcome: RevisionOutcome, *verdicts: Verdict, tokens: int = 0) -> Revision:
@@ -87,7 +109,7 @@ def test_what_counts_as_wrong_and_as_right() -> None:
             (scored(0.8), revision(RevisionOutcome.COPIED, W)),
             (scored(0.6), revision(RevisionOutcome.UNREADABLE, U)),
             (scored(0.6), revision(RevisionOutcome.REWRITTEN, U)),
-            (None, revision(RevisionOutcome.ACCEPTED, R, tokens=1)),
+            (unscored(1), revision(RevisionOutcome.ACCEPTED, R, tokens=1)),
         ]
     )
     assert (found.steps.n, found.steps.wrong, found.steps.auroc) == (4, 2, 1.0)
@@ -98,11 +120,37 @@ def test_what_counts_as_wrong_and_as_right() -> None:
 def test_one_class_alone_cannot_be_told_apart() -> None:
     found = calibration([(scored(0.4), revision(RevisionOutcome.REPAIRED, W))])
     assert (found.steps.n, found.steps.wrong, found.steps.auroc) == (1, 1, None)
-    nothing = calibration([(None, revision(RevisionOutcome.REWRITTEN, U))])
+    nothing = calibration([(unscored(1), revision(RevisionOutcome.REWRITTEN, U))])
     assert (nothing.questions.n, nothing.questions.calibration_error, nothing.judged) == (0, None, 0)
 
 
 def test_a_score_of_whole_questions_says_nothing_of_steps() -> None:
     whole = StepScores(parts={}, steps=(), aggregate=0.7, confidence=1.0)
-    found = calibration([(whole, revision(RevisionOutcome.REPAIRED, R, W))])
+    found = calibration([(replace(unscored(2), scores=whole), revision(RevisionOutcome.REPAIRED, R, W))])
     assert (found.steps.n, found.questions.n) == (0, 1)
+
+
+def test_a_chain_that_ends_wrong_is_wrong_though_its_judge_let_every_step_pass() -> None:
+    passed = (scored(0.7, 0.2), revision(RevisionOutcome.WRONG_END, R, R))
+    found = calibration([passed, (scored(0.1, 0.1), revision(RevisionOutcome.ACCEPTED, R, R, tokens=3))])
+    assert (found.questions.n, found.questions.wrong, found.judged, found.unneeded) == (2, 1, 2, 1)
+    assert (found.steps.n, found.steps.wrong) == (2, 0)  # which of its verdicts is wrong, nobody knows
+    without_end = calibration([(scored(0.7, 0.2), revision(RevisionOutcome.WRONG_END, R, U))])
+    assert (without_end.questions.wrong, without_end.steps.n) == (1, 1)
+    unjudged = calibration([(scored(0.7, 0.2), revision(RevisionOutcome.WRONG_END, U, U))])
+    assert (unjudged.questions.n, unjudged.judged) == (0, 0)
+
+
+def test_what_follows_the_conclusion_was_not_scored_and_is_not_certain() -> None:
+    scores = StepScores(parts={}, steps=(0.5, 0.5, 0.0), aggregate=0.5, confidence=1.0)
+    one = candidate("2 + 3 = 5.\n#### 5\nThe answer is 5.", scores)
+    found = calibration([(one, revision(RevisionOutcome.ACCEPTED, R, R, R))])
+    assert (found.steps.n, found.steps.calibration_error) == (2, 0.5)
+
+
+def test_sums_over_steps_have_no_calibration_error() -> None:
+    sums = replace(scored(0.9, 0.8), scores=StepScores(parts={}, steps=(0.9, 0.8), aggregate=1.7, confidence=0.0))
+    right = (scored(0.1), revision(RevisionOutcome.ACCEPTED, R))
+    found = calibration([(sums, revision(RevisionOutcome.REPAIRED, R, W)), right])
+    assert (found.questions.auroc, found.questions.calibration_error) == (1.0, None)
+    assert found.steps.calibration_error is not None

@@ -1,18 +1,20 @@
 """Paying: nothing twice, never over the cap, every cent in the ledger."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from purchase_kit import Scripted, buy, request, spent
+from purchase_kit import ASKED_IN, MOST_OUT, Scripted, buy, charged, request, session, spent
 
 from elad.ledger.account import Account, Wait
 from elad.ledger.budget import Budget
 from elad.ledger.cache import Cache
+from elad.ledger.reconcile import reconcile
 from elad.outcomes import ReplyOutcome
 from elad.purchase import GIVE_UP_AFTER
-from elad.records import Charge
+from elad.records import Charge, Reply
 
 
 @given(
@@ -91,6 +93,45 @@ def test_another_run_pays_nothing_for_what_the_cache_has(tmp_path: Path) -> None
     other = Cache(tmp_path / "cache", "another endpoint")
     assert other.get(request(0)) is None
     other.close()
+    cache.close()
+
+
+def counted(folder: Path, teacher: Scripted, cap: float, cache: Cache | None) -> int:
+    """How many of twelve replies a session gets where those of the cache count as what they cost; its cap holds."""
+    told: list[Reply] = []
+    with session(folder, teacher, Budget(money=cap), cache, as_bought=True) as (ledger, account, purchase):
+        purchase.pay(iter([request(n) for n in range(12)]), lambda _, reply: told.append(reply))
+        assert account.spent.money == pytest.approx(ledger.spent(as_bought=True).money)
+        assert account.spent.money <= cap + 1e-9
+        assert reconcile(ledger).problems == ()
+    return sum(reply.outcome is ReplyOutcome.OK for reply in told)
+
+
+@given(bought=st.integers(0, 12), cap=st.sampled_from([0.0, 0.01, 0.06, 0.1, 0.15, 1.0]), window=st.integers(1, 4))
+def test_what_the_cache_has_counts_as_what_it_cost_and_is_not_paid_for(
+    tmp_path_factory: pytest.TempPathFactory, bought: int, cap: float, window: int
+) -> None:
+    folder = tmp_path_factory.mktemp("counted")
+    alone = counted(folder / "alone", Scripted(window=window), cap, None)
+    cache = Cache(folder / "cache", "s")
+    buy(folder / "a", Scripted(), bought, cache=cache)
+    teacher = Scripted(window=window)
+    got = counted(folder / "b", teacher, cap, cache)
+    assert spent(folder / "b").calls == len(teacher.sent) <= max(alone - bought, 0)
+    assert alone <= got <= alone + (ASKED_IN + MOST_OUT) // 10  # what a worst case keeps free, in replies of ten tokens
+    assert counted(folder / "b", Scripted(window=window), cap, cache) == got
+    cache.close()
+
+
+def test_what_was_bought_in_another_currency_is_asked_for_again(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", "s")
+    for asked, currency in ((request(0), "EUR"), (request(1), None)):
+        old = replace(charged(3, 7), currency=currency)
+        reply = Reply(request=asked.key, text="old", outcome=ReplyOutcome.OK, charge=old, teacher="scripted")
+        cache.put(asked, reply)
+    teacher = Scripted()
+    assert counted(tmp_path / "run", teacher, 1.0, cache) == 12
+    assert sorted(teacher.sent) == list(range(12))
     cache.close()
 
 

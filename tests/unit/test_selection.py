@@ -1,6 +1,7 @@
 """What each selector adds to what every one must keep (`tests/conformance`)."""
 
-from itertools import combinations
+from collections import Counter
+from itertools import combinations, pairwise
 from math import dist, hypot
 from random import Random as Rng
 from typing import Any
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from elad.errors import ConfigError, RefusedError
 from elad.experiment import Experiment
-from elad.records import Candidate, Chain, Problem, Sampling, StepScores
+from elad.outcomes import RevisionOutcome
+from elad.records import Candidate, Chain, Charge, Past, Problem, Sampling, StepScores
 from elad.selection.badge import Badge
 from elad.selection.core_set import CoreSet
 from elad.selection.cost_aware import CostAware
@@ -91,6 +93,34 @@ def test_core_set_takes_what_is_farthest_from_all_before(points: list[tuple[int,
     for nth in range(1, len(places)):
         apart = [min(dist(units[place], units[other]) for other in places[:nth]) for place in range(len(points))]
         assert apart[places[nth]] == pytest.approx(max(apart), abs=1e-5)
+
+
+def bought(charge: Charge | None = None, *, at: tuple[float, ...] | None = None, text: str = "") -> Past:
+    return Past(
+        round=1, problem=Problem(id="bought", question=""), chain=text, aggregate=None, parts={}, embedding=at,
+        by=None, outcome=RevisionOutcome.REPAIRED, charge=charge or Charge(),
+    )  # fmt: skip
+
+
+def test_core_set_goes_where_nothing_was_bought() -> None:
+    for seed in range(20):
+        known = [bought(at=(9.0, 0.0, 0.0)), bought(at=(9.0, 0.1, 0.0))]
+        picks = CoreSet().having(known)(groups(9, 5, 2), 2, Rng(seed))
+        assert sorted(id[0] for id in picks) == ["b", "c"]
+
+
+@settings(max_examples=60)
+@given(points=POINTS, known=POINTS, count=st.integers(1, 9), seed=st.integers(0, 99))
+def test_core_set_goes_on_from_what_was_bought(
+    points: list[tuple[int, int]], known: list[tuple[int, int]], count: int, seed: int
+) -> None:
+    units = directions([*points, *known])
+    pool = [candidate(str(i), at=point) for i, point in enumerate(points)]
+    places = [int(id) for id in CoreSet().having([bought(at=point) for point in known])(pool, count, Rng(seed))]
+    for nth, place in enumerate(places):
+        held = [*range(len(points), len(units)), *places[:nth]]
+        apart = [min(dist(unit, units[other]) for other in held) for unit in units[: len(points)]]
+        assert apart[place] == pytest.approx(max(apart), abs=1e-5)
 
 
 def test_k_means_begins_with_the_largest_cluster_and_takes_its_middle() -> None:
@@ -187,6 +217,13 @@ def test_strata_by_length_are_of_one_size() -> None:
     assert sorted(int(id) // 4 for id in picks) == [0, 1, 2]
 
 
+def test_what_is_left_over_goes_to_no_length_more_often_than_to_another() -> None:
+    pool = [candidate(f"{i:02}", i / 12, question="?" * (i + 1)) for i in range(12)]
+    last = Counter(int(Stratified()(pool, 5, Rng(seed))[4]) // 3 for seed in range(400))
+    assert sorted(last) == [0, 1, 2, 3]
+    assert all(abs(count - 100) < 40 for count in last.values())  # 4.6 standard deviations
+
+
 def test_a_column_that_no_question_has_is_named_with_the_nearest() -> None:
     pool = [candidate("a", metadata={"topic": 1}), candidate("b", metadata={"level": 2})]
     with pytest.raises(ConfigError, match=r"^selector\.column: no question has 'topics'; did you mean 'topic'\?$"):
@@ -203,6 +240,36 @@ def test_the_price_is_what_the_teacher_reads_and_writes() -> None:
     rambling = candidate("rambling", 0.5, text="So it is. " * 30 + "The answer is 5.")
     assert CostAware()([short, rambling], 2, Rng(0)) == ["short", "rambling"]
     assert CostAware(instructions=10**9)([short, long], 2, Rng(0)) == ["long", "short"]
+
+
+@given(
+    same=st.floats(100, 5000),
+    rate=st.floats(0.001, 10),
+    sizes=st.lists(st.integers(0, 400), min_size=8, max_size=20),
+    looks=st.lists(st.tuples(st.floats(0.01, 1), st.integers(0, 400)), min_size=2, max_size=5),
+)
+def test_bills_tell_what_a_question_costs(
+    same: float, rate: float, sizes: list[int], looks: list[tuple[float, int]]
+) -> None:
+    def price(size: int) -> float:  # of a chain that is read and answered
+        return rate * (same + 5 * size)
+
+    past = [bought(Charge(money=price(size)), text="x" * size) for size in [*sizes, 0, 400]]
+    pool = [candidate(str(i), score, question="", text="x" * size) for i, (score, size) in enumerate(looks)]
+    picks = [looks[int(id)] for id in CostAware().having(past)(pool, 9, Rng(0))]
+    worth = [score / price(size) for score, size in picks]
+    assert all(one > other * 0.99 for one, other in pairwise(worth))  # lengths are whole characters
+
+
+def test_bills_that_do_not_rise_with_length_leave_the_score() -> None:
+    short, long = candidate("short", 0.5), candidate("long", 0.9, question="How many?" + "." * 9000)
+    assert CostAware()([short, long], 2, Rng(0)) == ["short", "long"]
+    alike = [bought(Charge(tokens_out=50), text="x" * size) for size in range(10)]
+    falling = [bought(Charge(tokens_out=90 - size), text="x" * size) for size in range(10)]
+    for past in (alike, falling):
+        assert CostAware().having(past)([short, long], 2, Rng(0)) == ["long", "short"]
+    for little in ([], alike[:9], [bought(Charge(), text="x" * size) for size in range(10)], alike[:1] * 10):
+        assert CostAware().having(little) == CostAware()
 
 
 def test_the_oracle_takes_wrong_answers_first() -> None:

@@ -45,6 +45,7 @@ def past(by: str, outcome: Outcome, charge: Charge | None = None, number: int = 
     return Past(
         round=number,
         problem=problem,
+        chain="1.",
         aggregate=None,
         parts={},
         embedding=None,

@@ -33,6 +33,7 @@ def past(outcome: Outcome, *, length: int = 9, at: Place = None) -> Past:
     return Past(
         round=1,
         problem=Problem(id="bought", question="?" * length),
+        chain="1.",
         aggregate=0.5,
         parts={},
         embedding=at,

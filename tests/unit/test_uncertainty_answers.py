@@ -221,16 +221,39 @@ def test_least_confidence_is_of_the_answer_alone() -> None:
 
 
 def test_self_confidence_is_the_mean_of_what_may_be_said() -> None:
-    shares = {" 1": 0.1, " 2": 0.2, " 3": 0.3, " 4": 0.4}
+    shares = {" (a": 0.4, " (b": 0.3, " (c": 0.2, " (d": 0.1}
     student = Scripted(weighs=lambda prompt, target: (log(shares[target] / 9),))
     scores = one(SelfConfidence(), student)
     assert scores.confidence == pytest.approx(0.2 / 3 + 0.6 / 3 + 0.4)
     assert scores.aggregate == pytest.approx(1 - scores.confidence)
-    assert scores.detail["levels"] == [0.1, 0.2, 0.3, 0.4]
+    assert scores.detail["levels"] == [0.4, 0.3, 0.2, 0.1]
     prompt, _ = student.scored[0]
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
     assert prompt.messages[2].content == CHAIN
     assert "How sure are you" in prompt.messages[3].content
+
+
+@pytest.mark.parametrize(
+    ("task", "choices", "texts"),
+    [
+        (Numeric(), None, ["The answer is 1.", "The answer is 4."]),
+        (Choice(), ("sky", "sea", "sand", "sun"), ["The answer is (A) sky.", "The answer is (D) sun."]),
+    ],
+)
+def test_self_confidence_does_not_weigh_the_answer_once_more(
+    task: Task, choices: tuple[str, ...] | None, texts: list[str]
+) -> None:
+    """As a student does that was trained on chains: where it is made to conclude, it says its answer."""
+
+    def repeats(prompt: Prompt, target: str) -> tuple[float, ...]:
+        said = prompt.messages[2].content
+        known = said.partition(prompt.prefix)[2] if prompt.prefix in said else " (b"
+        return (log(0.9 if known.startswith(target) else 0.01),)
+
+    problem = Problem(id="q", question="Which?", choices=choices)
+    drafts = [draft(text, task, problem) for text in texts]
+    first, last = SelfConfidence()(drafts, Scripted(weighs=repeats), task, 7)
+    assert first.aggregate == last.aggregate == pytest.approx(1 / 3, abs=0.02)
 
 
 @pytest.mark.parametrize("impossible", [(), (nan,), (0.5, nan)])

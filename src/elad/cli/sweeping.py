@@ -74,7 +74,8 @@ def _cell(one: "Ended") -> dict[str, Any]:
     state = "failed" if one.error else "finished" if one.fresh else "was finished"
     reason = _why(one.error) if one.error else ""
     folder = str(one.cell.folder)
-    return {"arm": one.cell.arm, "seed": one.cell.seed, "folder": folder, "state": state, "reason": reason}
+    cell = {"arm": one.cell.arm, "seed": one.cell.seed, "folder": folder, "state": state, "reason": reason}
+    return cell | {"cached": one.cached}
 
 
 def _why(error: Exception) -> str:
@@ -88,6 +89,8 @@ def _show(told: dict[str, Any]) -> None:
     for row in told["cells"]:
         table.add_row(*(escape(str(row[head])) for head in ("arm", "seed", "state", "folder", "reason")))
     out.print(table)
+    if cached := sum(row["cached"] for row in told["cells"]):
+        out.print(f"{cached} replies came from the cache: not paid for again, and counted by caps as if they had been")
     if told["comparison"]:
         show(told["comparison"])
     else:

@@ -7,7 +7,8 @@ from itertools import groupby
 from pydantic import ConfigDict
 
 from elad.outcomes import RevisionOutcome, Verdict
-from elad.records import Charge, Revision, StepScores
+from elad.records import Candidate, Charge, Revision
+from elad.uncertainty.beliefs import scored
 
 _CONFIG = ConfigDict(extra="forbid")
 _BINS = 10
@@ -15,7 +16,7 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """How well a score in 0..1 tells wrong things from right ones."""
+    """How well a score tells wrong things from right ones."""
 
     __pydantic_config__ = _CONFIG
 
@@ -25,7 +26,7 @@ class Detection:
     auroc: float | None
     """None, cannot be said, where nothing or everything is wrong."""
     calibration_error: float | None
-    """None where `n` is 0."""
+    """None where `n` is 0, or a score is no chance of being wrong: sums over steps may be above 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +45,22 @@ class Calibration:
     """What was paid to learn that."""
 
 
-def calibration(bought: Sequence[tuple[StepScores | None, Revision]]) -> Calibration:
-    """The calibration of what was bought: the scores of each question's chain, where it has any, and its revision.
+def calibration(bought: Sequence[tuple[Candidate, Revision]]) -> Calibration:
+    """The calibration of what was bought: each question with the scores that it was picked by, and its revision.
 
-    A step is wrong or right by its verdict. A question is right where the revision accepts it, wrong where a step
-    was found wrong or something was repaired; what nobody judged (a rewrite, an unreadable reply) counts nowhere.
+    A step is wrong or right by its verdict; one after the conclusion has no score and counts nowhere. A question is
+    right where the revision accepts it, wrong where a step was found wrong, something was repaired, or a chain that was
+    judged ends wrong. Where the judge found no wrong step in such a chain, one of the verdicts is wrong and nobody
+    knows which: its steps count nowhere. Neither does what nobody judged (a rewrite, an unreadable reply).
     """
     steps: list[tuple[float, bool]] = []
     questions: list[tuple[float, bool]] = []
     labels = [_wrong(revision) for _, revision in bought]
-    for (scores, revision), wrong in zip(bought, labels, strict=True):
-        if scores is None or wrong is None:
+    for (candidate, revision), wrong in zip(bought, labels, strict=True):
+        if candidate.scores is None or wrong is None:
             continue
-        questions.append((scores.aggregate, wrong))
-        by_step = (
-            zip(scores.steps, revision.verdicts, strict=True) if scores.steps else ()
-        )  # some score questions alone
-        steps += [(score, verdict is Verdict.WRONG) for score, verdict in by_step if verdict is not Verdict.UNJUDGED]
+        questions.append((candidate.scores.aggregate, wrong))
+        steps += _steps(candidate, revision)
     accepted = [revision.charge for (_, revision), wrong in zip(bought, labels, strict=True) if wrong is False]
     return Calibration(
         steps=_detection(steps),
@@ -93,9 +93,10 @@ def auroc(pairs: Sequence[tuple[float, bool]]) -> float | None:
 def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float | None:
     """Expected calibration error of scores read as the chance of being wrong, 0..1, over ten bins of equal width.
 
-    Edge cases: a score on the border of two bins belongs to the upper one, 1 to the last; None without pairs.
+    Edge cases: a score on the border of two bins belongs to the upper one, 1 to the last; None without pairs, and
+    where a score cannot be read as a chance.
     """
-    if not pairs:
+    if not pairs or not all(0 <= score <= 1 for score, _ in pairs):
         return None
     bins: dict[int, list[tuple[float, bool]]] = {}
     for score, wrong in pairs:
@@ -106,8 +107,19 @@ def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float | None:
 def _wrong(revision: Revision) -> bool | None:
     if revision.outcome is RevisionOutcome.ACCEPTED:
         return False
+    if revision.outcome is RevisionOutcome.WRONG_END:
+        return True if {*revision.verdicts} - {Verdict.UNJUDGED} else None
     found = revision.outcome is RevisionOutcome.REPAIRED or Verdict.WRONG in revision.verdicts
     return True if found else None
+
+
+def _steps(candidate: Candidate, revision: Revision) -> list[tuple[float, bool]]:
+    """The scored steps with a verdict, and whether they are wrong; none where questions alone are scored."""
+    passed = {*revision.verdicts} == {Verdict.RIGHT} and candidate.chain.answer is not None
+    if candidate.scores is None or not candidate.scores.steps or (passed and _wrong(revision)):
+        return []
+    pairs = list(zip(candidate.scores.steps, revision.verdicts, strict=True))[: scored(candidate.chain)]
+    return [(score, verdict is Verdict.WRONG) for score, verdict in pairs if verdict is not Verdict.UNJUDGED]
 
 
 def _detection(pairs: Sequence[tuple[float, bool]]) -> Detection:

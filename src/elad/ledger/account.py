@@ -39,12 +39,15 @@ class Account:
         elapsed: Callable[[], float],
         warn: Callable[[str], None],
         lengths: Iterable[int] = (),
+        as_bought: bool = False,
     ) -> None:
         """`elapsed` gives the working seconds of the run so far; `warn` is told as 50, 80, 95 % are reached.
 
-        `lengths` are those of the replies so far, in tokens.
+        `lengths` are those of the replies so far, in tokens. With `as_bought`, a reply of the cache counts as what it
+        cost when it was bought, though nothing is paid for it.
         """
         self.spent = spent
+        self.as_bought = as_bought
         self._budget = budget
         self._elapsed = elapsed
         self._warn = warn

@@ -41,13 +41,14 @@ class Cache:
             raise RunFolderError(f"{path}: cannot be used as a cache of replies: {error}") from error
 
     def get(self, request: Request) -> Reply | None:
-        """An earlier reply, at no charge; None where there is none."""
+        """An earlier reply, at no charge, with what it cost when it was bought; None where there is none."""
         rows = self._execute("SELECT reply FROM replies WHERE key = ?", (self._key(request),))
         row = next(rows, None)
         if row is None:
             return None
-        payload = json.loads(row[0]) | {"request": request.key, "charge": to_json(Charge()), "cached": True}
-        return from_json(Reply, payload)
+        kept = json.loads(row[0])
+        now = {"request": request.key, "charge": to_json(Charge()), "cached": True, "original": kept["charge"]}
+        return from_json(Reply, kept | now)
 
     def put(self, request: Request, reply: Reply) -> None:
         """Keeps a reply that is worth it."""

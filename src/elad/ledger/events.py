@@ -40,6 +40,8 @@ class Kind(StrEnum):
     SESSION = "session"
     """A process took the run up: resolved configuration, versions, machine."""
     DRAFT = "draft"
+    COLD = "cold"
+    """More than half of a round's drafts have no answer that can be read: how many of how many."""
     PREFILTER = "prefilter"
     """How many drafts of a round get step scores, and how many were sure enough to go without."""
     SCORE = "score"
@@ -240,12 +242,13 @@ class Ledger:
         """Writes facts about the run that never change afterwards."""
         self._db.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
 
-    def spent(self) -> Charge:
-        """The sum of the charges of all replies, and of what was lost; of an arm, what it has paid for."""
-        charges = (
-            from_json(Reply, event.payload).charge for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind)
-        )
-        return sum(charges, Charge())
+    def spent(self, *, as_bought: bool = False) -> Charge:
+        """The sum of the charges of all replies, and of what was lost; of an arm, what it has paid for.
+
+        With `as_bought`, replies of the cache count as they did for the run that bought them.
+        """
+        replies = (from_json(Reply, event.payload) for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind))
+        return sum((reply.bought if as_bought else reply.charge for reply in replies), Charge())
 
     def elapsed_seconds(self) -> float:
         """Working time so far, of all arms: between the events of each session, one after the other.

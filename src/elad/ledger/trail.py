@@ -87,10 +87,11 @@ def lost_tries(ledger: Ledger, key: str) -> Iterator[Reply]:
         number += 1
 
 
-def reply_lengths(ledger: Ledger) -> Iterator[int]:
-    """Tokens of each reply so far, where the endpoint told them."""
+def reply_lengths(ledger: Ledger, *, as_bought: bool = False) -> Iterator[int]:
+    """Tokens of each reply so far, where the endpoint told them; with `as_bought`, of those of the cache too."""
     for event in ledger.events(Kind.REPLY):
-        charge = from_json(Reply, event.payload).charge
+        reply = from_json(Reply, event.payload)
+        charge = reply.bought if as_bought else reply.charge
         if charge.tokens_out and not charge.estimated:
             yield charge.tokens_out
 

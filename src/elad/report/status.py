@@ -92,19 +92,24 @@ def _table(told: dict[str, Any], title: str, rows: list[dict[str, Any]]) -> Tabl
 
 
 def calibration_table(told: dict[str, Any]) -> Table | None:
-    """Whether the scores told wrong from right, round by round; None where the teacher has judged nothing."""
+    """Whether the scores told wrong from right, round by round; None where the teacher has judged nothing.
+
+    It says of how many: what was not bought, or bought and not judged, is in none of the figures.
+    """
     rows = [row for row in told["calibration"] if row["judged"]]
     if not rows:
         return None
     currency = told["spent"]["currency"] or ""
-    table = Table(title="score against verdicts (AUROC, calibration error)", title_justify="left")
-    for head in ("round", "wrong steps", "wrong questions", "needed no repair", "spent on these"):
+    title = "score against verdicts, of what was bought and judged, not of the pool (AUROC, calibration error)"
+    table = Table(title=title, title_justify="left")
+    for head in ("round", "judged", "wrong steps", "wrong questions", "needed no repair", "spent on these"):
         table.add_column(head, justify="right")
     for row in rows:
         low, high = row["interval"]
         charge = row["unneeded_charge"]
         table.add_row(
             str(row["round"]),
+            f"{row['judged']} of {row['bought']} bought",
             _detected(row["steps"]),
             _detected(row["questions"]),
             f"{row['unneeded']} of {row['judged']} ({low:.0%} to {high:.0%})",
@@ -117,9 +122,11 @@ def _detected(found: dict[str, Any]) -> str:
     share = f"{found['wrong']} of {found['n']}"
     if not found["n"]:
         return "cannot be said: none scored and judged"
+    error = [] if found["calibration_error"] is None else [f"{found['calibration_error']:.2f}"]
     if found["auroc"] is None:
-        return f"cannot be said: {share} wrong; {found['calibration_error']:.2f}"
-    return f"{found['auroc']:.2f}, {found['calibration_error']:.2f} ({share} wrong)"
+        return "; ".join([f"cannot be said: {share} wrong", *error])
+    figures = ", ".join([f"{found['auroc']:.2f}", *error])
+    return f"{figures} ({share} wrong)"
 
 
 def outcome_table(told: dict[str, Any]) -> Table:
@@ -227,10 +234,16 @@ def _rounds(rounds: list[Round], sifted: Mapping[int, Any]) -> list[dict[str, An
 
 
 def _calibration(ledger: Ledger) -> list[dict[str, Any]]:
-    """The calibration of each round, with Wilson's interval of the share that needed no repair."""
+    """The calibration of each round, of how many it bought, and Wilson's interval of what needed no repair."""
     latest = {event.round: event.payload for event in ledger.events(Kind.CALIBRATION)}
+    bought = Counter(event.round for event in ledger.events(Kind.REVISION))
     return [
-        {"round": number, **told, "interval": list(wilson(told["unneeded"], told["judged"]))}
+        {
+            "round": number,
+            "bought": bought[number],
+            **told,
+            "interval": list(wilson(told["unneeded"], told["judged"])),
+        }
         for number, told in sorted(latest.items())
     ]
 

@@ -18,6 +18,7 @@ from elad.kinds import base_of, build, describe
 from elad.outcomes import RevisionOutcome
 from elad.protocols import Embedded, Encoder, Experienced, Selector
 from elad.records import Candidate, Past
+from elad.selection.pool import paid
 from elad.selection.random import Random
 from elad.selection.top import Top
 
@@ -130,18 +131,13 @@ class _Taught:
         return sorted(names, key=lambda name: -draws[name])
 
     def _records(self) -> dict[str, _Record]:
-        """What each arm earned and paid: money, or output tokens of the teacher where nothing has cost any money.
-
-        What came from the user's cache was free, and does not tell what it is worth.
-        """
-        in_money = any(past.charge.money for past in self.past)
-        paid = [past.charge.money if in_money else past.charge.tokens_out for past in self.past]
-        usual = fmean(filter(None, paid)) if any(paid) else 1.0
+        """What each arm earned and paid; what was free does not tell what it is worth."""
+        prices = paid(self.past)
+        usual = fmean(filter(None, prices)) if any(prices) else 1.0
         records: dict[str, _Record] = {}
         for name in self.arms:
-            own = [
-                (past.outcome in _EARNS, price) for past, price in zip(self.past, paid, strict=True) if past.by == name
-            ]
+            bills = zip(self.past, prices, strict=True)
+            own = [(past.outcome in _EARNS, price) for past, price in bills if past.by == name]
             won = sum(earns for earns, _ in own)
             price = fmean([usual, *(price for _, price in own if price)]) / usual
             records[name] = _Record(won, len(own) - won, price)

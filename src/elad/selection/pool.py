@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from elad.errors import require
-from elad.records import Candidate
+from elad.records import Candidate, Past
 
 T = TypeVar("T", bound=Any)
 
@@ -50,6 +50,12 @@ def weighted(candidate: Candidate, kind: str) -> tuple[float, float]:
 def first(ids: Sequence[str], allowance: int) -> list[str]:
     """The ids that the allowance bears; none where it is below 1."""
     return list(ids[: max(allowance, 0)])
+
+
+def paid(past: Sequence[Past]) -> list[float]:
+    """What each question cost: money, or output tokens of the teacher where nothing has cost any money."""
+    in_money = any(one.charge.money for one in past)
+    return [one.charge.money if in_money else one.charge.tokens_out for one in past]
 
 
 def at_least(least: int, **settings: int) -> None:

@@ -54,6 +54,7 @@ class Stratified:
             self._refuse_unknown(candidates)
         seen = by_lot(candidates, rng, self._look)
         strata = self._by_column(seen) if self.column is not None else self._by_length(seen)
+        rng.shuffle(strata)  # whose turn it is falls to the first of equals: not always to the shortest questions
         waiting = [sorted(stratum, key=lambda key: seen[key][0]) for stratum in strata]
         taken = [0] * len(waiting)
         picks: list[str] = []

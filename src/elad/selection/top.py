@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from math import isfinite
 from random import Random
 
 from elad.records import Candidate
+from elad.selection.pool import rank
 
 __all__ = ["Top"]
 
@@ -44,14 +44,5 @@ class Top:
         place = {id: index for index, id in enumerate(lots)}
         count = max(allowance, 0)
         enough = count + len(candidates) - len(lots)  # every second chain of a problem may stand before a first one
-        ranks = nsmallest(enough, ((*_rank(candidate), place[candidate.problem.id]) for candidate in candidates))
+        ranks = nsmallest(enough, ((*rank(candidate, "top"), place[candidate.problem.id]) for candidate in candidates))
         return list(dict.fromkeys(lots[index] for _, _, index in ranks))[:count]
-
-
-def _rank(candidate: Candidate) -> tuple[float, float]:
-    scores = candidate.scores
-    if scores is None:
-        raise ValueError(f"{candidate.problem.id}: the selector `top` needs scores, and there are none")
-    if not (isfinite(scores.aggregate) and isfinite(scores.confidence)):
-        raise ValueError(f"{candidate.problem.id}: scores must be finite, not {scores.aggregate} ({scores.confidence})")
-    return -scores.aggregate, scores.confidence

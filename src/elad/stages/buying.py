@@ -12,6 +12,7 @@ from elad.outcomes import RevisionOutcome
 from elad.protocols import Generation, Prompt, Several, Told
 from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
 from elad.revision.driving import ask_key, drive
+from elad.stages.cold import is_cold, unread_last
 from elad.stages.drafting import open_problems
 from elad.stages.embedding import embed
 from elad.stages.experience import experienced
@@ -54,6 +55,7 @@ def select(world: World, candidates: Sequence[Candidate], number: int, count: in
     if not resumed:
         rng = Random(derive_seed(world.experiment.seed, "select", number))
         selector, open_ = experienced(world, number), embed(world, candidates, number)
+        open_ = unread_last(open_) if is_cold(world, number) else open_
         several = isinstance(selector, Several)
         by = selector.picks(open_, count, rng) if several else dict.fromkeys(selector(open_, count, rng))
         ids = list(by)

@@ -10,12 +10,12 @@ from elad.world import World
 
 def calibrate(world: World, picks: Sequence[Candidate], number: int) -> None:
     """Has the calibration of a round in the ledger, from the revisions that are there; a later one goes before."""
-    scores = {candidate.problem.id: candidate.scores for candidate in picks}
+    picked = {candidate.problem.id: candidate for candidate in picks}
     revisions = [
         from_json(Revision, event.payload) for event in world.ledger.events(Kind.REVISION) if event.round == number
     ]
     revisions.sort(key=lambda revision: revision.problem_id)  # money is a sum of floats: not in order of arrival
-    told = to_json(calibration([(scores[revision.problem_id], revision) for revision in revisions]))
+    told = to_json(calibration([(picked[revision.problem_id], revision) for revision in revisions]))
     told["unneeded_charge"].pop("seconds")  # differs from run to run
     key = digest([number, told])
     if not world.ledger.has(Kind.CALIBRATION, key):

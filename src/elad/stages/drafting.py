@@ -14,6 +14,7 @@ from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Prompt, Student
 from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
+from elad.stages.cold import tell_if_cold
 from elad.tasks.chains import make_chain
 from elad.views import View
 from elad.world import World
@@ -55,7 +56,12 @@ def draft(world: World, number: int, count: int, along: Along | None = None) -> 
         stage="draft, score" if along else "draft",
         beside=lambda: beside,
     )
-    fitting = array("Q", (i for i, chain in enumerate(payloads) if chain["outcome"] != ParseOutcome.TOO_LONG))
+    fitting, unread = array("Q"), 0
+    for place, chain in enumerate(payloads):
+        if chain["outcome"] != ParseOutcome.TOO_LONG:
+            fitting.append(place)
+            unread += chain["answer"] is None
+    tell_if_cold(world, number, len(fitting), unread)
     if len(fitting) < len(problems):
         told = f"{len(problems) - len(fitting)} of {len(problems)}"
         world.progress.note(f"{told} questions do not fit the student's context: they are never bought")

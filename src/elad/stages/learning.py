@@ -1,5 +1,6 @@
 """Train and evaluate: what was bought becomes a student, and the student is measured."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -42,7 +43,8 @@ def learn(world: World, number: int) -> Student:
     seed = derive_seed(world.experiment.seed, "train")
     settings = [asdict(training), describe(world.experiment.objective), seed]
     key = digest([start.id, [to_json(example) for example in examples], settings])
-    summary = world.known(Kind.TRAINING, key, number)
+    at_hand = world.ledger.has(Kind.TRAINING, key) or _taken_over(world, key)
+    summary = world.known(Kind.TRAINING, key, number) if at_hand else None
     if summary is None:
         student, summary = _fit(world, start, examples, number, key, seed)
     else:
@@ -53,6 +55,21 @@ def learn(world: World, number: int) -> Student:
         world.progress.note(f"round {number}: {over}: nothing is learnt from them")
     world.too_long = too_long + (world.too_long if onward else 0)
     return student
+
+
+def _taken_over(world: World, key: str) -> bool:
+    """Whether this run's folder has a student that another arm or run has trained; copied, so that it stands alone."""
+    mine = world.ledger.folder / "students" / key
+    trained = (one.folder / "students" / key for one in world.recalled if one.has(Kind.TRAINING, key))
+    theirs = next((folder for folder in trained if folder.is_dir()), None)
+    if theirs is None or theirs == mine or mine.is_symlink():  # a replay has links
+        return theirs is not None
+    half = mine.with_name(f"{key}-half")
+    for left in (mine, half):  # of a session that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(theirs, half)
+    half.rename(mine)
+    return True
 
 
 def _fit(

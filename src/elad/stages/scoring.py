@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from heapq import nlargest
+from itertools import compress
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Gradual, Uncertainty
 from elad.records import Candidate, Chain, Problem, StepScores, derive_seed, digest, from_json, to_json
+from elad.stages.cold import is_cold
 from elad.stages.drafting import Along, draft_key, to_pick
 from elad.views import View
 from elad.world import World
@@ -112,10 +114,15 @@ def _gradually(
 ) -> Sequence[Any]:
     """Scores by all samples of each chain that may be among the `count` highest, by a few of them for the others.
 
-    No score can pass the highest that it may come to, so that the `count` highest are those of all samples.
+    No score can pass the highest that it may come to, so that the `count` highest are those of all samples. Of a cold
+    round, what cannot be read has nothing to be drawn for, and counts as 0, as it does for the selector.
     """
     sketches = _scored(world, measure.few(few), drafts, number)
+    cold = is_cold(world, number)
+    last = bytearray(cold and chain.answer is None for _, chain in drafts)
     most = array("d", (measure.most(from_json(StepScores, one)) for one in sketches))
+    for at in compress(range(len(most)), last):
+        most[at] = 0.0
     whole: dict[int, Callable[[], Any]] = {}
 
     def make(places: Sequence[int]) -> list[Any]:
@@ -135,7 +142,7 @@ def _gradually(
             stage="score",
         )
         for i, at in enumerate(open_):
-            most[at] = found[i]["aggregate"]
+            most[at] = 0.0 if last[at] else found[i]["aggregate"]
             whole[at] = partial(found.__getitem__, i)
     spared = f"{len(drafts) - len(whole)} of {len(drafts)} chains"
     world.progress.note(f"round {number}: {spared} were scored by {few} samples alone: more could not get them picked")

@@ -1,4 +1,4 @@
-"""Uncertainties: how unsure a student is of each step of its chain.
+"""Uncertainties: how unsure a student is of each step of its chain, or of its answer as a whole.
 
-`elad` is a kind, named by its file; the files without `__all__` are the parts it is made of.
+A file's name is its kind; the files without `__all__` are the parts that kinds are made of.
 """

@@ -4,7 +4,8 @@
 their seeds, so that with equal settings they look at the same texts.
 
 Evidence: answering a question k = 10 times and comparing the answers is Active-Prompt (Diao et al., 2023,
-arXiv 2302.12246) [S]. An answer that cannot be read agrees with nothing, not even with another such one: ours [D].
+arXiv 2302.12246) [S]; its released code takes k = 5 unless told otherwise, and the temperature of 0.7. There answers
+that cannot be read are one answer; here each agrees with nothing, not even with another such one: ours [D].
 """
 
 from collections import Counter

@@ -1,8 +1,10 @@
 """Self-confidence: the student is shown its explanation and asked how sure it is of it.
 
-Evidence: asking for one of "very confident", "confident", "not confident", "wrong answer" is a score of Active-Prompt
-(Diao et al., 2023, arXiv 2302.12246), which found it the worst of its four: models are over-confident [S]. That the
-reply is not written but its four forms are weighed, and that they stand for 1, 2/3, 1/3 and 0, is ours [D].
+Evidence: asking for one of "(a) very confident (b) confident (c) not confident (d) wrong answer" is a score of
+Active-Prompt (Diao et al., 2023, arXiv 2302.12246, appendix on self-confidence), which found that it performs badly:
+models are over-confident [S]. There the least of the largest probabilities is picked; that the four forms stand for 1,
+2/3, 1/3 and 0, and that the reply is weighed and not written, is ours [D]. So are the words that it begins with: after
+those that conclude a chain (`task.cue`), a student says its answer once more, and not how sure it is of it.
 """
 
 import hashlib
@@ -18,7 +20,9 @@ from elad.uncertainty.probes import normalised
 
 __all__ = ["SelfConfidence"]
 
-_LEVELS = ("1", "2", "3", "4")
+_CUE = "My confidence is"
+_STATED = {"a": 1.0, "b": 2 / 3, "c": 1 / 3, "d": 0.0}
+"""What each reply stands for. Small letters: those of a choice question's options are capitals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +38,22 @@ class SelfConfidence:
         are wholly uncertain. Raises: ValueError when the student gives a log-probability that is not one.
         """
         prompts = [_prompt(problem, chain, task) for problem, chain in drafts if chain.answer is not None]
-        pairs = [(prompt, f" {level}") for prompt in prompts for level in _LEVELS]
+        pairs = [(prompt, f" ({letter}") for prompt in prompts for letter in _STATED]
         logs = iter(student.score(pairs) if pairs else [])
         return [
-            _scores({None: 1.0} if chain.answer is None else normalised(_LEVELS, [next(logs) for _ in _LEVELS]))
+            _scores({None: 1.0} if chain.answer is None else normalised(tuple(_STATED), [next(logs) for _ in _STATED]))
             for _, chain in drafts
         ]
 
 
 def _prompt(problem: Problem, chain: Chain, task: Task) -> Prompt:
     said = Message(role="assistant", content=chain.text)
-    return Prompt(messages=(*task.messages(problem), said, Message(role="user", content=_asked())), prefix=task.cue)
+    return Prompt(messages=(*task.messages(problem), said, Message(role="user", content=_asked())), prefix=_CUE)
 
 
 def _scores(belief: Belief) -> StepScores:
-    stated = sum(place / 3 * belief.get(level, 0.0) for place, level in enumerate(_LEVELS))
-    stated = min(stated, 1.0)
-    detail = {"levels": [round(belief.get(level, 0.0), 4) for level in _LEVELS], "prompt_version": _version()}
+    stated = min(sum(stands * belief.get(letter, 0.0) for letter, stands in _STATED.items()), 1.0)
+    detail = {"levels": [round(belief.get(letter, 0.0), 4) for letter in _STATED], "prompt_version": _version()}
     return StepScores(parts={}, steps=(), aggregate=1 - stated, confidence=stated, detail=detail)
 
 

@@ -1,8 +1,9 @@
 """Variance: how far apart the numbers are that other explanations end in. For numeric tasks alone.
 
-Evidence: the variance of k sampled answers, each divided by the sum of the numbers in the question, is a score of
-Active-Prompt (Diao et al., 2023, arXiv 2302.12246) [S]. v / (1 + v), which keeps the order and lies in 0..1, and how
-answers that cannot be read count, are ours [D].
+Evidence: the variance of k sampled answers, with k - 1 below, each answer divided by the sum of the numbers in the
+question, is a score of Active-Prompt (Diao et al., 2023, arXiv 2302.12246, section 2.1) [S]; the code that was released
+with it (shizhediao/active-prompt) takes the population variance, and divides by nothing. v / (1 + v), which keeps the
+order and lies in 0..1, and how answers that cannot be read count, are ours [D].
 """
 
 from collections.abc import Sequence
