@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elad.teachers.pace import FIRST_WINDOW, Pace, duration
@@ -74,6 +74,7 @@ def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> No
 
 
 @given(slots=st.integers(1, 64), service=st.floats(0.01, 0.1))
+@example(slots=1, service=0.09375)
 def test_an_endpoint_that_lets_requests_wait_is_not_led_into_its_time_out(slots: int, service: float) -> None:
     clock, waited = Clock(), list[float]()
     pace = Pace(64, clock, timeout_seconds=1.0)

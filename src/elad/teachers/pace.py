@@ -76,6 +76,8 @@ class Pace:
         self._shrunk = self._careful = -math.inf
         """When the window last shrank, and until when it stays below where it was refused."""
         self._calm = 0
+        self._queued = False
+        """Whether the window shrank last because requests waited, and not on a refusal."""
         self._refusals = 0
         """Shrinkings since the last answer."""
         self._failures = 0
@@ -137,6 +139,7 @@ class Pace:
             asked = asked_seconds(headers)
             if started >= self._shrunk:
                 self._shrink()
+                self._queued = False
                 self._refusals += 1
             doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
             self._trouble = min(self._trouble, self._clock())
@@ -173,6 +176,7 @@ class Pace:
         queued = self._mean > max(_TOO_SLOW * self._timeout_seconds, _QUEUED * self._least_mean)
         if queued and self._clock() - waited >= self._shrunk:
             self._shrink()
+            self._queued = True
             self._least_mean = self._mean  # where that does not help, it was no queue
         if queued or waited > max(_SLOW * self._timeout_seconds, _LONGER * self._quickest):
             return
@@ -184,7 +188,8 @@ class Pace:
         if self._refused_at == math.inf:
             return 1.0
         way = _GRAZED * _GRAZED * self._refused_at - self._window
-        return (max(1.0, _CATCH_UP * way) if way > 0 else _PROBE) / self._window
+        catch_up = 1.0 if self._queued else max(1.0, _CATCH_UP * way)  # a refusal costs little, a time-out a reply
+        return (catch_up if way > 0 else _PROBE) / self._window
 
     def _shrink(self) -> None:
         touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
