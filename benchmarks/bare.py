@@ -98,7 +98,7 @@ def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
     `batch` replies are written side by side, and drafts have at most `tokens` tokens.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
-    with tempfile.TemporaryDirectory() as folder, World.open(given, Path(folder), None, None) as world:
+    with tempfile.TemporaryDirectory() as folder, World.open(given, Path(folder)) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
     return student, given

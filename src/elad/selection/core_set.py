@@ -59,7 +59,8 @@ class _Taught:
         seen = by_lot(candidates, rng, lambda candidate: embedding(candidate, "core_set"))
         ids, bought = list(seen), [embedding(past, "core_set") for past in self.past]
         points = directions([*seen.values(), *bought])
-        apart = {place: min(squares(points[place], points[len(ids) :]), default=inf) for place in range(len(ids))}
+        taken = points[len(ids) :]
+        apart: dict[int, float] = {place: min(squares(points[place], taken), default=inf) for place in range(len(ids))}
         picks: list[str] = []
         while apart and len(picks) < allowance:
             place = max(apart, key=apart.__getitem__)
