@@ -185,10 +185,11 @@ def test_a_round_that_was_done_again_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_reply_from_the_cache_is_priced_by_who_bought_it(runs: Path, tmp_path: Path) -> None:
-    def cached(name: str) -> Path:
-        folder = Path(shutil.copytree(runs / name, tmp_path / f"{name}-cached"))
+    def cached(name: str, *, original: bool = False) -> Path:
+        folder = Path(shutil.copytree(runs / name, tmp_path / f"{name}-cached-{original}"))
         with Ledger(folder, write=True) as ledger:
-            free = "json_set(payload, '$.cached', json('true'), '$.charge', json('{\"calls\": 0}'))"
+            kept = "'$.original', json_extract(payload, '$.charge'), " if original else ""
+            free = f"json_set(payload, {kept}'$.cached', json('true'), '$.charge', json('{{\"calls\": 0}}'))"
             ledger._db.execute(f"UPDATE events SET payload = {free} WHERE kind = ?", (Kind.REPLY,))
             for event in list(ledger.events(Kind.ROUND)):
                 charge = json.dumps({"calls": 0})
@@ -202,6 +203,9 @@ def test_a_reply_from_the_cache_is_priced_by_who_bought_it(runs: Path, tmp_path:
     found, (_, arm) = compare([runs / "elad-0", free])
     assert arm.runs[0].curve.costs["tokens_out"][-1] > 0
     assert found["saving_tokens"]["value"] == 0
+    told, _ = compare([cached("elad-0", original=True), runs / "random-0"])
+    plain, _ = compare([runs / "elad-0", runs / "random-0"])
+    assert told["saving_tokens"] == plain["saving_tokens"]
 
 
 def test_from_the_command_line(runs: Path, tmp_path: Path) -> None:

@@ -211,12 +211,13 @@ def _rounds(told: _Told, paid: Mapping[str, Charge]) -> Iterator[tuple[Round, di
 
 
 def _price_of(folder: Path, event: Event, paid: Mapping[str, Charge]) -> Charge:
-    if event.key not in paid:
+    known = paid.get(event.key) or from_json(Reply, event.payload).original
+    if known is None:
         raise RunFolderError(
             f"{folder}: took replies from the cache at no charge, and none of these runs has paid for them, so what it "
             "would have spent is not known; add the run that bought them, or run it with `teacher.cache: false`"
         )
-    return paid[event.key]
+    return known
 
 
 def _refuse_different(runs: Sequence[Read]) -> None:
