@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import util
 from math import inf, nan
 from pathlib import Path
 from random import Random as Rng
@@ -13,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_kit import experiment, problems
+from room_kit import check_settings, parsed
 
-from elad.errors import ConfigError
 from elad.experiment import Data, Experiment
-from elad.kinds import build, describe, kinds
+from elad.kinds import build, kinds
 from elad.ledger.events import Ledger
 from elad.ledger.reconcile import reconcile
 from elad.loop import run
@@ -257,22 +256,14 @@ def test_embeddings_that_cannot_be_used_are_refused(selector: Selector) -> None:
 
 @every_selector
 def test_settings_are_written_down_and_built_again(selector: Selector) -> None:
-    told = describe(selector)
-    assert told["kind"] in kinds(ROOM)
-    assert build(ROOM, told, "selector") == selector
-    with pytest.raises(ConfigError, match=r"selector\.no_such_key: unknown key"):
-        build(ROOM, told | {"no_such_key": 1}, "selector")
+    check_settings(ROOM, "selector", selector)
 
 
 @pytest.mark.parametrize("kind", kinds(ROOM))
 def test_the_card_tells_the_evidence(kind: str) -> None:
-    spec = util.find_spec(f"{ROOM}.{kind}")
-    assert spec is not None
-    assert spec.origin is not None
-    text = Path(spec.origin).read_text(encoding="utf-8")
     cards = [
         ast.get_docstring(node) or ""
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(ROOM, kind))
         if isinstance(node, ast.Module | ast.ClassDef)
     ]
     assert any(label in card for card in cards for label in ("[S]", "[2]", "[R]", "[D]"))

@@ -3,18 +3,18 @@
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module, util
+from importlib import import_module
 from math import isfinite, nan
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 import tiny_model
 import torch
+from room_kit import check_settings, parsed
 
 from elad.errors import ConfigError
-from elad.kinds import build, describe, kinds
+from elad.kinds import build, kinds
 from elad.protocols import Fit, Generation, Prompt, Student, Suited, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
 from elad.students.fake import Fake
@@ -263,19 +263,12 @@ def test_another_seed_draws_anew_and_changes_nothing_where_nothing_is_drawn(
 
 @every_score
 def test_settings_are_written_down_and_built_again(uncertainty: Uncertainty) -> None:
-    told = describe(uncertainty)
-    assert told["kind"] in kinds(ROOM)
-    if getattr(uncertainty, "nli", None) is None:  # a scorer of one's own is written down, and is given in Python
-        assert build(ROOM, told, "uncertainty") == uncertainty
-    with pytest.raises(ConfigError, match=r"uncertainty\.no_such_key: unknown key"):
-        build(ROOM, told | {"no_such_key": 1}, "uncertainty")
+    in_yaml = getattr(uncertainty, "nli", None) is None  # a scorer of one's own is given in Python
+    check_settings(ROOM, "uncertainty", uncertainty, in_yaml=in_yaml)
 
 
 @pytest.mark.parametrize("kind", kinds(ROOM))
 def test_the_card_tells_the_evidence(kind: str) -> None:
-    spec = util.find_spec(f"{ROOM}.{kind}")
-    assert spec is not None
-    assert spec.origin is not None
-    card = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    card = ast.get_docstring(parsed(ROOM, kind)) or ""
     assert any(label in card for label in ("[S]", "[2]", "[R]", "[D]", "[R/D]"))
     assert import_module(f"{ROOM}.{kind}").__doc__

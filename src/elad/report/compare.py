@@ -10,7 +10,7 @@ from elad.evaluation.curves import Curve, Reach, common_end
 from elad.evaluation.paired import Rows, mean_difference, sign_flips
 from elad.evaluation.saving import Saving, area_differences, final_accuracy, mean_area, saving
 from elad.records import derive_seed, to_json
-from elad.report.runs import COSTS, Arm, read_arms
+from elad.report.runs import COSTS, Arm, differences, read_arms
 
 SAVES, COSTS_MORE, NOTHING = "saves", "costs", "no measurable saving"
 CANNOT, TOO_FEW = "cannot be said", "not enough seeds"
@@ -97,7 +97,7 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
         "reference": reference.name,
         "seeds": len(seeds),
         "paired_seeds": seeds,
-        "differs": _differing(arm, reference),
+        "differs": differences(arm.runs[0], reference.runs[0]),
         "unpaired_seeds": sorted(arm.seeds ^ reference.seeds),
         "accuracy": accuracy,
         "asked": to_accuracy is not None,
@@ -112,13 +112,6 @@ def _compared(arm: Arm, reference: Arm, to_accuracy: float | None) -> dict[str, 
     told["auc_difference"] = told["areas"][by] | {"over": by}
     told["permutation"] = _flips(area_differences(ours, theirs, by)) if len(seeds) >= ENOUGH_SEEDS else None
     return told
-
-
-def _differing(arm: Arm, reference: Arm) -> dict[str, list[Any]]:
-    """The settings in which two arms differ, by dotted key, with the arm's value and the reference's."""
-    ours, theirs = arm.runs[0].settings, reference.runs[0].settings
-    keys = sorted({*ours, *theirs})
-    return {key: [ours.get(key), theirs.get(key)] for key in keys if ours.get(key) != theirs.get(key)}
 
 
 def _ends(arm: Arm, seeds: Sequence[int], cost: str) -> dict[str, Any]:

@@ -220,12 +220,18 @@ def _price_of(folder: Path, event: Event, paid: Mapping[str, Charge]) -> Charge:
     return known
 
 
+def differences(one: Read, other: Read) -> dict[str, list[Any]]:
+    """The settings in which two runs differ, by dotted key in order, with the value of each."""
+    keys = sorted({*one.settings, *other.settings})
+    values = {key: [one.settings.get(key), other.settings.get(key)] for key in keys}
+    return {key: both for key, both in values.items() if both[0] != both[1]}
+
+
 def _refuse_different(runs: Sequence[Read]) -> None:
     """Raises: RunFolderError where students, tasks, held-out questions or currencies differ, naming what does."""
     first = runs[0]
     for run in runs[1:]:
-        keys = sorted(key for key in {*first.settings, *run.settings} if key.startswith(_SAME))
-        differing = [key for key in keys if first.settings.get(key) != run.settings.get(key)]
+        differing = [key for key in differences(first, run) if key.startswith(_SAME)]
         if differing:
             told = ", ".join(_difference(key, first.settings, run.settings) for key in differing)
             raise RunFolderError(f"{first.folder} and {run.folder} cannot be compared: {told}")

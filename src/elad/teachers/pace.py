@@ -138,8 +138,7 @@ class Pace:
         with self._lock:
             asked = asked_seconds(headers)
             if started >= self._shrunk:
-                self._shrink()
-                self._queued = False
+                self._shrink(queued=False)
                 self._refusals += 1
             doubling = _FIRST_HOLD_SECONDS * 2 ** min(self._refusals, 12)
             self._trouble = min(self._trouble, self._clock())
@@ -175,8 +174,7 @@ class Pace:
             self._least_mean = min(self._least_mean, self._mean)
         queued = self._mean > max(_TOO_SLOW * self._timeout_seconds, _QUEUED * self._least_mean)
         if queued and self._clock() - waited >= self._shrunk:
-            self._shrink()
-            self._queued = True
+            self._shrink(queued=True)
             self._least_mean = self._mean  # where that does not help, it was no queue
         if queued or waited > max(_SLOW * self._timeout_seconds, _LONGER * self._quickest):
             return
@@ -191,7 +189,8 @@ class Pace:
         catch_up = 1.0 if self._queued else max(1.0, _CATCH_UP * way)  # a refusal costs little, a time-out a reply
         return (catch_up if way > 0 else _PROBE) / self._window
 
-    def _shrink(self) -> None:
+    def _shrink(self, *, queued: bool) -> None:
+        self._queued = queued
         touched = self._refused_at < math.inf and self._calm >= _CALM_WINDOWS * self._window
         self._refused_at = self._window
         self._window = max(1.0, self._window * (_GRAZED if touched else _OVERSHOT))
