@@ -13,7 +13,7 @@ from elad.records import Problem
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-RUNNERS = {"bare", "polygraph_peer", "real_run", "table"}
+RUNNERS = {"bare", "evidence", "polygraph_peer", "real_run", "table"}
 """Scripts that run experiments or other benchmarks, and measure nothing against anything themselves."""
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
 

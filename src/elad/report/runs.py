@@ -94,6 +94,15 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     ]
 
 
+def read_run(folder: Path) -> Read:
+    """The main arm of one run that has ended.
+
+    Raises: RunFolderError for one that is running or has bought nothing, or that took replies from the cache.
+    """
+    main = next(iter(_told(folder)))
+    return _read(main, {})
+
+
 def state_of(ledger: Ledger) -> tuple[str, str]:
     """How a run that nobody holds has ended, and why."""
     told = [*ledger.events(Kind.STATE), *ledger.events(Kind.SESSION)]
