@@ -94,8 +94,8 @@ class Bare:
 def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
     """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
 
-    `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`, and
-    trained anew only where something else than before decides what it is.
+    `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`,
+    and trained anew only where something else than before decides what it is.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
     with World.open(given, Path("runs/warmed") / digest(given.identity())) as world:
