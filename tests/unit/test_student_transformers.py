@@ -247,12 +247,7 @@ def test_fit_gives_a_new_student_and_leaves_the_old(folder: Path, tmp_path: Path
     start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
     before = start.score([(prompt("1 + 1?"), "2")])
     shares: list[float] = []
-    fit = start.fit(
-        [example(i) for i in range(8)],
-        lesson(QUICK, 1),
-        folder=tmp_path,
-        progress=shares.append,
-    )
+    fit = start.fit([example(i) for i in range(8)], lesson(QUICK, 1), folder=tmp_path, progress=shares.append)
     assert start.score([(prompt("1 + 1?"), "2")]) == before
     assert fit.student.id != start.id
     assert fit.summary["losses"][-1] < fit.summary["losses"][0]
