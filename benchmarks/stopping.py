@@ -22,12 +22,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from elad.courses import Course, Measured
 from elad.errors import InputError
 from elad.kinds import build
 from elad.ledger.course import measured
 from elad.ledger.events import MAIN, Kind, Ledger
 from elad.protocols import Stopping
-from elad.records import Course, Measured, digest
+from elad.records import digest
 
 TARGET = 0.1
 MOST_LOST = 1.0

@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from elad import sample
+from elad.learning import Lesson
 from elad.records import Example
 from elad.settings import Training
 from elad.students.transformers import Transformers, arithmetic
@@ -110,7 +111,8 @@ def elad(args: argparse.Namespace) -> dict[str, Any]:
     model, _ = student.trainable()
     training = Training(epochs=1, batch_size=args.batch, micro_batch_size=args.micro)
     began = time.monotonic()
-    summary = train(model, student.tokenizer, rows, Sft(), training, seed=SEED)
+    lesson = Lesson(objective=Sft(), training=training, seed=SEED)
+    summary = train(model, student.tokenizer, rows, lesson, write=student.writer(model))
     return measured(rows, student.tokenizer, time.monotonic() - began, summary["losses"][-1])
 
 

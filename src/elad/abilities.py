@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
+from elad.learning import Guide
 from elad.protocols import Prompt
 
 
@@ -40,4 +41,13 @@ class Remembers(Protocol):
 
         They give what they would give without it, but for the last bits of the arithmetic.
         """
+        ...
+
+
+@runtime_checkable
+class Guides(Protocol):
+    """A student whose own predictions can be looked at while another one learns."""
+
+    def guide(self) -> Guide:
+        """It, as it is; it stays so."""
         ...

@@ -20,11 +20,11 @@ from pydantic import (
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
+from elad.learning import Feed, Need, Objective
 from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
 from elad.protocols import (
     Gradual,
-    Objective,
     Ranking,
     Reviser,
     Selector,
@@ -105,6 +105,32 @@ class Control(_Section):
     """Its share of the questions of each round and of each cap; 0 is no control."""
 
 
+def _strategy(room: str, where: str, tag: str = "kind", *, optional: bool = False) -> PlainValidator:
+    return PlainValidator(
+        lambda value, info: (
+            None if optional and value is None else build(room, value, where, tag=tag, base=base_of(info))
+        )
+    )
+
+
+class Guide(_Section):
+    """A model beside the student whose own predictions an objective learns from: a mentor, or an open teacher.
+
+    It reads the student's tokens. With `training` it first learns from all that was bought, in each round from its
+    beginning; with `samples` its own explanations of these questions join them, where they end right.
+    """
+
+    student: Annotated[StudentSettings, _strategy("elad.students", "guide.student", "engine")]
+    training: Training | None = None
+    samples: int = Field(default=0, ge=0)
+    """Explanations that it draws of each question that was bought."""
+    temperature: float = Field(default=0.7, gt=0, allow_inf_nan=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value as plain JSON values."""
+        return self.model_dump(mode="json", exclude={"student"}) | {"student": describe(self.student, tag="engine")}
+
+
 _WAYS_TO_THE_TEACHER = tuple(
     f"teacher.{key}"
     for key in (
@@ -112,14 +138,6 @@ _WAYS_TO_THE_TEACHER = tuple(
         "idempotent", "cache", "tokenizer",
     )
 )  # fmt: skip
-
-
-def _strategy(room: str, where: str, tag: str = "kind", *, optional: bool = False) -> PlainValidator:
-    return PlainValidator(
-        lambda value, info: (
-            None if optional and value is None else build(room, value, where, tag=tag, base=base_of(info))
-        )
-    )
 
 
 def _folder_name(name: str) -> str:
@@ -149,6 +167,9 @@ class Experiment(_Section):
     objective: Annotated[Objective, _strategy("elad.training.objectives", "objective")] = Field(
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
+    feed: Annotated[Feed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
+    """What has a say in what each training batch is made of; None takes the rows as they are."""
+    guide: Guide | None = None
     drafting: Drafting = Drafting()
     prefilter: Prefilter = Prefilter()
     adaptive: Adaptive = Adaptive()
@@ -187,6 +208,23 @@ class Experiment(_Section):
         if self.stopping and self.stopping.needs_scores and not self.selector.needs_scores:
             rule, kind = describe(self.stopping)["kind"], describe(self.selector)["kind"]
             raise ConfigError(f"stopping: {rule!r} goes by scores, and the selector {kind!r} needs none; take another")
+        return self
+
+    @model_validator(mode="after")
+    def _taught(self) -> "Experiment":
+        """Raises: ConfigError where the objective cannot be told what it needs, or is told what it does not."""
+        kind, needs = describe(self.objective)["kind"], self.objective.needs
+        if Need.GUIDE in needs and self.guide is None:
+            raise ConfigError(f"objective: {kind!r} learns from another model's predictions; say which: guide.student")
+        if self.guide and Need.GUIDE not in needs and not self.guide.samples:
+            raise ConfigError(f"guide: is used by no one: the objective {kind!r} does not look at it; leave it out")
+        if Need.PAIRS in needs and self.data.warmup and not self.training.warm_start:
+            raise ConfigError(
+                f"objective: {kind!r} learns from pairs, and warm-up rows are none, so that each round would begin "
+                "without what they taught; set training.warm_start: true"
+            )
+        if self.feed and needs & {Need.PAIRS, Need.REFERENCE}:
+            raise ConfigError(f"feed: makes rows anew, and the objective {kind!r} learns from those that were bought")
         return self
 
     @model_validator(mode="after")
@@ -263,9 +301,12 @@ class Experiment(_Section):
             name: describe(getattr(self, name), tag="engine" if name == "student" else "kind")
             for name in ("task", "student", "teacher", "uncertainty", "selector", "reviser", "objective")
         }
-        rule = self.stopping and describe(self.stopping)
-        plain = self.model_dump(mode="json", exclude={*strategies, "stopping"})
-        return plain | strategies | {"stopping": rule}
+        may = {
+            "stopping": self.stopping and describe(self.stopping),
+            "feed": self.feed and describe(self.feed),
+            "guide": self.guide and self.guide.resolved(),
+        }
+        return self.model_dump(mode="json", exclude={*strategies, *may}) | strategies | may
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with its beginning, by dotted key.
@@ -275,8 +316,8 @@ class Experiment(_Section):
         compared by content, elsewhere.
         """
         free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
-        if not self.control.share:
-            free = (*free, "control")
+        absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
+        free = (*free, *(key for key, there in absent if not there))
         flat = _flat(self.resolved())
         return {key: value for key, value in flat.items() if not key.startswith(free)}
 

@@ -10,14 +10,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from elad.courses import Course, Ruling
+from elad.learning import Lesson
 from elad.outcomes import ParseOutcome, Purpose
 from elad.records import (
     Candidate,
     Chain,
     Charge,
-    Course,
     Example,
     Grade,
     Message,
@@ -26,14 +27,9 @@ from elad.records import (
     Reply,
     Request,
     Revision,
-    Ruling,
     Sampling,
     StepScores,
 )
-from elad.settings import Training
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +101,12 @@ class Student(Protocol):
     def fit(
         self,
         examples: Sequence[Example],
-        objective: "Objective",
-        training: Training,
+        lesson: Lesson,
         *,
-        seed: int,
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> Fit:
-        """A new student, trained on the examples and saved under `folder`.
+        """A new student, taught by the examples and saved under `folder`.
 
         `progress` is called with the share of the training that is done, 0..1.
         """
@@ -378,20 +372,3 @@ class Reviser(Protocol):
         ...
 
     def __call__(self, candidate: Candidate, task: Task) -> Revising: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSum:
-    """A loss before it is divided: the caller divides by the global count."""
-
-    total: "Tensor"
-    count: "Tensor"
-    parts: "Mapping[str, Tensor]"
-
-
-class Objective(Protocol):
-    """What a student is trained towards."""
-
-    def __call__(self, logits_NV: "Tensor", targets_N: "Tensor", mask_N: "Tensor") -> LossSum:
-        """Sum over the N positions where `mask_N` is true, of logits over a vocabulary of V."""
-        ...

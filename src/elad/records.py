@@ -6,7 +6,7 @@ Outcomes are enums. A missing answer is `None` beside an outcome that says why, 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -260,6 +260,8 @@ class Revision:
     requests: tuple[str, ...]
     """Keys of the requests that it took, in order."""
     prompt_versions: tuple[str, ...]
+    rejected: str | None = None
+    """What `after` is to be preferred to; None where there is no such thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +275,10 @@ class Example:
     target: str
     source: str
     """`warmup`, or the outcome of the revision it comes from."""
+    rejected: str | None = None
+    """Of a pair, the worse target."""
+    marks: tuple[tuple[int, int, float], ...] = ()
+    """Parts `[start, end)` of the target, in characters, whose tokens count so many times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,39 +322,6 @@ class Round:
     seconds: Mapping[str, float]
     """Time by stage."""
     too_long: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What an arm had come to after a round; the held-out questions are the same in all its rounds, in one order."""
-
-    right: tuple[bool, ...]
-    """Of each held-out question, whether it was answered right."""
-    answers: tuple[str | None, ...]
-    """Of each, the answer; None where none can be read."""
-    questions: int
-    """Bought so far."""
-    money: float
-    """Spent so far."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """An arm so far, as a stopping rule sees it."""
-
-    rounds: Sequence[Measured]
-    """From round 0 on."""
-    left: Sequence[float] | None = None
-    """The scores of the questions that may still be bought, by the newest student; None where nobody looks at them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
-    """What a stopping rule says before a round."""
-
-    stop: bool
-    why: str
-    """In words; also where it goes on."""
 
 
 @cache

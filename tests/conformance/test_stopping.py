@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from room_kit import check_settings, parsed
 
+from elad.courses import Course, Measured
 from elad.kinds import build, kinds
 from elad.protocols import Stopping
-from elad.records import Course, Measured
 
 ROOM = "elad.stopping"
 VARIANTS: dict[str, list[tuple[dict[str, Any], int]]] = {

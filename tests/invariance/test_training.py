@@ -8,6 +8,7 @@ import pytest
 import tiny_model
 import torch
 from families import FAMILIES, opinionated
+from lesson_kit import lesson, targets
 from transformers import LlamaForCausalLM, get_cosine_schedule_with_warmup
 
 from elad.packing.sight import Sight
@@ -47,7 +48,9 @@ def test_eight_rows_at_once_are_eight_accumulated(folder: Path, tmp_path: Path, 
     scores, losses = [], []
     for micro in (8, 4, 1):
         fit = start.fit(
-            examples(16), Sft(), replace(EIGHT, micro_batch_size=micro), seed=3, folder=tmp_path / str(micro)
+            examples(16),
+            lesson(replace(EIGHT, micro_batch_size=micro)),
+            folder=tmp_path / str(micro),
         )
         scores.append(fit.student.score([probe])[0])
         losses.append(fit.summary["losses"])
@@ -64,7 +67,7 @@ def test_what_the_model_says_of_its_own_loss_does_not_matter(
     one_by_one = replace(EIGHT, micro_batch_size=1)
 
     def trained(name: str) -> str:
-        return start.fit(examples(16), Sft(), one_by_one, seed=3, folder=tmp_path / name).student.id
+        return start.fit(examples(16), lesson(one_by_one), folder=tmp_path / name).student.id
 
     plain = trained("plain")
     monkeypatch.setattr(LlamaForCausalLM, "accepts_loss_kwargs", False, raising=False)
@@ -100,7 +103,7 @@ def test_the_loss_is_the_mean_over_target_tokens_of_a_plain_model(folder: Path, 
     student = Transformers(model=str(folder), dtype="float32").open()
     rows = [encode_example(student.tokenizer, one) for one in examples(5)]
     batch = collate(rows, size)
-    loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
+    loss = step_loss(student.model, batch, lesson(EIGHT), student.decoder.sight)
     loss.total.backward()
     found = gradients(student.model)
     assert found
@@ -134,7 +137,7 @@ def test_rows_in_trees_are_learnt_from_as_plain_ones(family: str, kernel: str, s
         Row(ids=ids, target_start=start, bought=True)
         for ids, start in (((1, 2, 3, 4, 5, 6, 0), 3), ((1, 2, 3, 7, 8, 0), 3), ((1, 2, 9, 0), 2), ((5, 6, 7, 0), 1))
     ]
-    loss = step_loss(model, collate(rows, size), Sft(), Sight.of(model.config))
+    loss = step_loss(model, collate(rows, size), lesson(EIGHT), Sight.of(model.config))
     loss.total.backward()
     packed = gradients(model)
     total = torch.tensor(0.0)
@@ -155,7 +158,7 @@ def test_the_loss_curve_is_that_of_a_plain_loop(folder: Path, tmp_path: Path, ch
         epochs=steps, batch_size=8, micro_batch_size=2, learning_rate=0.003, warmup_ratio=0.0,
         gradient_checkpointing=checkpointing,
     )  # fmt: skip
-    fit = student.fit(examples(8), Sft(), training, seed=3, folder=tmp_path / "ours")
+    fit = student.fit(examples(8), lesson(training), folder=tmp_path / "ours")
     rows = [encode_example(student.tokenizer, one) for one in examples(8)]
     plain, curve = student.model.train(), list[float]()
     optimizer = torch.optim.AdamW(plain.parameters(), lr=0.003, weight_decay=0.0)
@@ -192,13 +195,13 @@ def test_the_end_of_text_carries_loss_though_it_is_the_padding_token(folder: Pat
 
 def test_masked_positions_carry_no_gradient_and_an_empty_mask_has_a_graph() -> None:
     logits = torch.randn(4, 7, requires_grad=True)
-    targets = torch.tensor([1, 2, 3, 4])
+    ids = torch.tensor([1, 2, 3, 4])
     mask = torch.tensor([True, False, True, False])
-    loss = Sft()(logits, targets, mask)
+    loss = Sft()(logits, targets(ids, mask))
     loss.total.backward()
     assert logits.grad is not None
     assert (logits.grad[~mask] == 0).all()
     assert (logits.grad[mask] != 0).any()
-    empty = Sft()(logits, targets, torch.zeros(4, dtype=torch.bool))
+    empty = Sft()(logits, targets(ids, torch.zeros(4, dtype=torch.bool)))
     assert empty.total.item() == 0
     empty.total.backward()

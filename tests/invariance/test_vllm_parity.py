@@ -13,6 +13,7 @@ import pytest
 
 from elad import sample
 from elad.errors import StudentError
+from elad.learning import Lesson
 from elad.protocols import Generation, Prompt, Student
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
@@ -76,7 +77,7 @@ def test_in_single_precision_nothing_differs_before_and_after_training(tmp_path:
         Example(problem_id=str(i), messages=prompt.messages, target=target, source="warmup")
         for i, (prompt, target) in enumerate(LONG[:8])
     ]
-    fit = ours.fit(examples, Sft(), Training(epochs=1), seed=1, folder=tmp_path)
+    fit = ours.fit(examples, Lesson(objective=Sft(), training=Training(epochs=1), seed=1), folder=tmp_path)
     for one, other in ((ours, theirs), (fit.student, ours.settings.local.load(tmp_path))):
         mean, most = apart(one, other)
         assert (mean < 1e-4, most < 1e-2) == (True, True), (mean, most)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from elad.errors import ConfigError, StudentError
 from elad.protocols import Fit, Prompt, Student, StudentSettings
 from elad.records import Example, Message, Sampling
-from elad.settings import Training
 from elad.students.fake import Fake, FakeStudent
 
 GREEDY = Sampling(max_tokens=200)
@@ -39,7 +38,7 @@ def teach(student: Student, folder: Path, targets: dict[str, str]) -> Fit:
         for question, target in targets.items()
     ]
     shares: list[float] = []
-    fit = student.fit(examples, cast(Any, None), Training(), seed=0, folder=folder, progress=shares.append)
+    fit = student.fit(examples, cast(Any, None), folder=folder, progress=shares.append)
     assert shares == [1.0]
     return fit
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.courses import Course, Measured
 from elad.errors import ConfigError
 from elad.kinds import build
-from elad.records import Course, Measured
 from elad.stopping.confident import Confident
 from elad.stopping.stable import Stable, kappa
 from elad.stopping.value import Value, next_gain

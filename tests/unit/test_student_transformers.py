@@ -12,6 +12,7 @@ import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lesson_kit import lesson
 
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Generation, Prompt, Student
@@ -20,7 +21,7 @@ from elad.settings import Training
 from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
-from elad.training.objectives.sft import Sft
+from elad.training.batches import Item
 from elad.training.rows import Row, collate, encode_example, encode_prompt
 from elad.training.trainer import split, step_loss
 
@@ -246,7 +247,7 @@ def test_fit_gives_a_new_student_and_leaves_the_old(folder: Path, tmp_path: Path
     start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
     before = start.score([(prompt("1 + 1?"), "2")])
     shares: list[float] = []
-    fit = start.fit([example(i) for i in range(8)], Sft(), QUICK, seed=1, folder=tmp_path, progress=shares.append)
+    fit = start.fit([example(i) for i in range(8)], lesson(QUICK, 1), folder=tmp_path, progress=shares.append)
     assert start.score([(prompt("1 + 1?"), "2")]) == before
     assert fit.student.id != start.id
     assert fit.summary["losses"][-1] < fit.summary["losses"][0]
@@ -261,17 +262,17 @@ def test_fit_gives_a_new_student_and_leaves_the_old(folder: Path, tmp_path: Path
 def test_training_is_the_same_each_time(folder: Path, tmp_path: Path) -> None:
     start = Transformers(model=str(folder), dtype="float32").open()
     rows = [example(i) for i in range(6)]
-    first = start.fit(rows, Sft(), QUICK, seed=4, folder=tmp_path / "a")
-    second = start.fit(rows, Sft(), QUICK, seed=4, folder=tmp_path / "b")
-    other = start.fit(rows, Sft(), QUICK, seed=5, folder=tmp_path / "c")
+    first = start.fit(rows, lesson(QUICK, 4), folder=tmp_path / "a")
+    second = start.fit(rows, lesson(QUICK, 4), folder=tmp_path / "b")
+    other = start.fit(rows, lesson(QUICK, 5), folder=tmp_path / "c")
     assert first.student.id == second.student.id != other.student.id
 
 
 def test_a_student_that_goes_on_from_a_trained_one_can_be_loaded(folder: Path, tmp_path: Path) -> None:
     start = Transformers(model=str(folder), dtype="float32").open()
     rows = [example(i) for i in range(6)]
-    first = start.fit(rows, Sft(), QUICK, seed=1, folder=tmp_path / "a").student
-    second = first.fit(rows, Sft(), QUICK, seed=1, folder=tmp_path / "b").student
+    first = start.fit(rows, lesson(QUICK, 1), folder=tmp_path / "a").student
+    second = first.fit(rows, lesson(QUICK, 1), folder=tmp_path / "b").student
     again = start.settings.load(tmp_path / "b")
     pair = (prompt("3 + 3?"), "The answer is 6.")
     assert again.score([pair]) == second.score([pair])
@@ -280,7 +281,7 @@ def test_a_student_that_goes_on_from_a_trained_one_can_be_loaded(folder: Path, t
 
 def test_a_checkpoint_is_safetensors_with_tokenizer_and_manifest(folder: Path, tmp_path: Path) -> None:
     start = Transformers(model=str(folder), dtype="float32").open()
-    start.fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    start.fit([example(1)], lesson(QUICK, 1), folder=tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"adapter_model.safetensors", "tokenizer.json", "elad.json"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
@@ -292,7 +293,7 @@ def test_a_checkpoint_is_safetensors_with_tokenizer_and_manifest(folder: Path, t
 def test_rows_that_are_too_long_are_counted_not_cut(folder: Path, tmp_path: Path) -> None:
     start = Transformers(model=str(folder), dtype="float32").open()
     rows = [example(1), replace(example(2), target="7 " * 300)]
-    fit = start.fit(rows, Sft(), replace(QUICK, max_length=100), seed=1, folder=tmp_path)
+    fit = start.fit(rows, lesson(replace(QUICK, max_length=100), 1), folder=tmp_path)
     assert (fit.summary["rows"], fit.summary["too_long"]) == (1, 1)
 
 
@@ -309,7 +310,7 @@ def test_a_rising_validation_loss_stops_early_and_leaves_the_best_weights(
 ) -> None:
     start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
     rows = [*map(example, range(6)), bought(6, "xyz" * 9), bought(7, "QWJ" * 9)]  # neither is learnt from the other
-    fit = start.fit(rows, Sft(), replace(CAREFUL, learning_rate=0.05), seed=1, folder=tmp_path)
+    fit = start.fit(rows, lesson(replace(CAREFUL, learning_rate=0.05), 1), folder=tmp_path)
     losses = fit.summary["validation_losses"]
     assert len(losses) < CAREFUL.epochs
     assert losses[-1] > losses[-2] == min(losses)
@@ -320,7 +321,7 @@ def test_a_rising_validation_loss_stops_early_and_leaves_the_best_weights(
 def test_a_falling_validation_loss_trains_to_the_end(folder: Path, tmp_path: Path) -> None:
     start = tiny(folder)
     rows = [bought(i, "The answer is 7.") for i in range(8)]
-    fit = start.fit(rows, Sft(), CAREFUL, seed=1, folder=tmp_path)
+    fit = start.fit(rows, lesson(CAREFUL, 1), folder=tmp_path)
     assert len(fit.summary["validation_losses"]) == CAREFUL.epochs
 
 
@@ -330,12 +331,12 @@ def test_a_falling_validation_loss_trains_to_the_end(folder: Path, tmp_path: Pat
 def test_only_bought_rows_are_kept_aside_and_one_is_always_learnt_from(
     warmups: int, count: int, share: float, seed: int
 ) -> None:
-    rows = [Row(ids=(i,), target_start=0, bought=i >= warmups) for i in range(warmups + count)]
-    learn, check = split(rows, replace(CAREFUL, validation_share=share), seed)
-    assert sorted(row.ids for row in learn + check) == [row.ids for row in rows]
-    assert all(row.bought for row in check)
+    items = [Item(example(i), (Row(ids=(i,), target_start=0, bought=i >= warmups),)) for i in range(warmups + count)]
+    learn, check = split(items, replace(CAREFUL, validation_share=share), seed)
+    assert sorted(item.rows[0].ids for item in learn + check) == [item.rows[0].ids for item in items]
+    assert all(item.rows[0].bought for item in check)
     assert bool(check) == (count > 1)
-    assert count == 0 or any(row.bought for row in learn)
+    assert count == 0 or any(item.rows[0].bought for item in learn)
 
 
 def loss_of(student: Student, row: Example) -> float:
@@ -343,7 +344,7 @@ def loss_of(student: Student, row: Example) -> float:
     assert isinstance(student, TransformersStudent)
     batch = collate([encode_example(student.tokenizer, row)])
     with torch.no_grad():
-        loss = step_loss(student.model, batch, Sft(), student.decoder.sight)
+        loss = step_loss(student.model, batch, lesson(QUICK, 1), student.decoder.sight)
     return float(loss.total / loss.count)
 
 
@@ -352,11 +353,11 @@ def test_what_keeps_a_student_from_being_saved_is_told_and_half_of_one_is_none(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
     start = Transformers(model=str(folder), dtype="float32").open()
-    start.fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    start.fit([example(1)], lesson(QUICK, 1), folder=tmp_path)
     (tmp_path / name).unlink()
     (tmp_path / name / "in the way").mkdir(parents=True)
     with pytest.raises(RunFolderError, match="cannot be saved"):
-        start.fit([example(2)], Sft(), QUICK, seed=1, folder=tmp_path)
+        start.fit([example(2)], lesson(QUICK, 1), folder=tmp_path)
     with pytest.raises(StudentError, match=str(tmp_path)):
         start.settings.load(tmp_path)
 
@@ -375,7 +376,7 @@ def test_what_keeps_a_student_from_being_saved_is_told_and_half_of_one_is_none(
 )
 def test_a_torn_student_is_refused_by_name(folder: Path, tmp_path: Path, lora: Lora | None, name: str) -> None:
     start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
-    start.fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    start.fit([example(1)], lesson(QUICK, 1), folder=tmp_path)
     whole = (tmp_path / name).read_bytes()
     torn = [whole[: len(whole) // 2], b"", b"[]", b"{}"] if name.startswith("elad") else [whole[: len(whole) // 2], b""]
     for content in torn:

@@ -13,6 +13,7 @@ import vllm_kit
 
 from elad.abilities import Embeds
 from elad.errors import ConfigError, StudentError
+from elad.learning import Lesson
 from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
@@ -155,7 +156,7 @@ def test_a_trained_student_is_handed_over_as_an_adapter_and_taken_back(
 ) -> None:
     start = settings.open()
     before = start.score(PAIRS)
-    fit = start.fit([example(i) for i in range(8)], Sft(), QUICK, seed=1, folder=tmp_path)
+    fit = start.fit([example(i) for i in range(8)], Lesson(objective=Sft(), training=QUICK, seed=1), folder=tmp_path)
     trained = fit.student if checkpoint == "same" else settings.load(tmp_path)
     assert isinstance(trained, VllmStudent)
     twin = settings.local.load(tmp_path)
@@ -169,16 +170,16 @@ def test_a_trained_student_is_handed_over_as_an_adapter_and_taken_back(
 
 
 def test_a_server_that_takes_no_adapters_is_told_of(settings: Vllm, replica: vllm_kit.Replica, tmp_path: Path) -> None:
-    fit = settings.open().fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path)
+    fit = settings.open().fit([example(1)], Lesson(objective=Sft(), training=QUICK, seed=1), folder=tmp_path)
     replica.adapters = False
     with pytest.raises(StudentError, match="--enable-lora"):
         fit.student.generate(PROMPTS, GREEDY)
 
 
 def test_a_running_server_cannot_take_a_student_that_goes_on_from_a_trained_one(settings: Vllm, tmp_path: Path) -> None:
-    fit = settings.open().fit([example(1)], Sft(), QUICK, seed=1, folder=tmp_path / "a")
+    fit = settings.open().fit([example(1)], Lesson(objective=Sft(), training=QUICK, seed=1), folder=tmp_path / "a")
     with pytest.raises(StudentError, match="warm_start"):
-        fit.student.fit([example(2)], Sft(), QUICK, seed=1, folder=tmp_path / "b")
+        fit.student.fit([example(2)], Lesson(objective=Sft(), training=QUICK, seed=1), folder=tmp_path / "b")
 
 
 def test_embeddings_are_those_of_the_transformers_engine(student: VllmStudent, plain: TransformersStudent) -> None:

@@ -19,6 +19,7 @@ import torch
 import vllm_kit
 
 from elad.errors import StudentError
+from elad.learning import Lesson
 from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
@@ -92,7 +93,7 @@ def test_each_student_in_turn_is_served_with_its_weights_and_no_server_is_left(
         Example(problem_id=str(i), messages=PROMPTS[i].messages, target=f"The answer is {i}.", source="warmup")
         for i in range(4)
     ]
-    fit = base.fit(examples, Sft(), QUICK, seed=1, folder=tmp_path / "trained")
+    fit = base.fit(examples, Lesson(objective=Sft(), training=QUICK, seed=1), folder=tmp_path / "trained")
     assert ended(first)
     twin = base.settings.local.load(tmp_path / "trained")
     trained = base.settings.load(tmp_path / "trained")

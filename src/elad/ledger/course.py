@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from heapq import merge
 
+from elad.courses import Measured
 from elad.ledger.events import Kind, Ledger
-from elad.records import Grade, Measured, Round, from_json
+from elad.records import Grade, Round, from_json
 
 
 def measured(ledger: Ledger) -> list[Measured]:

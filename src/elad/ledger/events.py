@@ -57,6 +57,8 @@ class Kind(StrEnum):
     REVISION = "revision"
     CALIBRATION = "calibration"
     """What the verdicts of a round say of the scores; the last one of a round holds."""
+    GUIDED = "guided"
+    """What a guide explained, and the grade of that."""
     TRAINING = "training"
     GRADE = "grade"
     STAGE = "stage"

@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from elad.evaluation.intervals import bootstrap_mean, wilson
 from elad.kinds import describe
+from elad.learning import Lesson
 from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Student
@@ -22,6 +23,8 @@ from elad.records import (
     to_json,
 )
 from elad.stages.drafting import DRAFT_CHUNK, chains, draft_key
+from elad.stages.guiding import SOURCE, explained, shown, wants
+from elad.training.objectives.sft import Sft
 from elad.world import World
 
 
@@ -30,7 +33,8 @@ def learn(world: World, number: int) -> Student:
 
     With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
     from leaves the student as it is. Rows that are too long are told of, and counted in `world`. A training
-    that was begun goes to its end, since half of one cannot be kept.
+    that was begun goes to its end, since half of one cannot be kept. Before anything is bought the format is learnt by
+    plain fine-tuning, whatever the objective.
     Raises: OutOfTime before one that would begin after the cap on seconds.
     """
     training = world.experiment.training
@@ -40,21 +44,78 @@ def learn(world: World, number: int) -> Student:
     examples = ([] if onward else _warmup(world)) + bought
     if not examples:
         return world.student
-    seed = derive_seed(world.experiment.seed, "train")
-    settings = [asdict(training), describe(world.experiment.objective), seed]
-    key = digest([start.id, [to_json(example) for example in examples], settings])
-    at_hand = world.ledger.has(Kind.TRAINING, key) or _taken_over(world, key)
-    summary = world.known(Kind.TRAINING, key, number) if at_hand else None
+    lesson = _lesson(world, number)
+    key = digest([start.id, [_told(example) for example in examples], _settings(world, lesson)])
+    summary = _summary(world, key, number)
     if summary is None:
-        student, summary = _fit(world, start, examples, number, key, seed)
+        lesson, more = _guided(world, lesson, examples, number)
+        student, summary = _fit(world, start, examples + more, lesson, number, key)
     else:
         student = world.experiment.student.load(world.ledger.folder / "students" / key)
     too_long = summary.get("too_long", 0)
     if too_long:
-        over = f"{too_long} of {len(examples)} rows are over training.max_length ({training.max_length} tokens)"
+        over = f"{too_long} of {summary['examples']} rows are over training.max_length ({training.max_length} tokens)"
         world.progress.note(f"round {number}: {over}: nothing is learnt from them")
     world.too_long = too_long + (world.too_long if onward else 0)
     return student
+
+
+def _lesson(world: World, number: int) -> Lesson:
+    """How the student is taught in a round; its guide is still to come."""
+    one = world.experiment
+    seed = derive_seed(one.seed, "train")
+    if not number and (one.objective.needs or one.feed):
+        return Lesson(objective=Sft(), training=one.training, seed=seed)
+    return Lesson(objective=one.objective, training=one.training, seed=seed, feed=one.feed)
+
+
+def _settings(world: World, lesson: Lesson) -> list[Any]:
+    """What decides a lesson, for its key."""
+    plain = [asdict(lesson.training), describe(lesson.objective), lesson.seed]
+    guide = world.experiment.guide if _asks_guide(world, lesson) else None
+    extra = {"feed": lesson.feed and describe(lesson.feed), "guide": guide and guide.resolved()}
+    return plain + ([extra] if any(extra.values()) else [])
+
+
+def _asks_guide(world: World, lesson: Lesson) -> bool:
+    """Whether a guide has a part in it: not in the warm-up, which the objective has none in either."""
+    return world.experiment.guide is not None and lesson.objective == world.experiment.objective
+
+
+def _told(example: Example) -> dict[str, Any]:
+    """An example for the key of a training: as it was before examples had more fields, where they say nothing."""
+    return {name: value for name, value in to_json(example).items() if value not in (None, [])}
+
+
+def _guided(world: World, lesson: Lesson, examples: list[Example], number: int) -> tuple[Lesson, list[Example]]:
+    """The lesson with its guide, which learns from the same examples first, and what that has to add to them."""
+    settings = world.experiment.guide
+    if settings is None or not _asks_guide(world, lesson):
+        return lesson, []
+    guide = settings.student.open()
+    if settings.training is not None:
+        told = [_told(example) for example in examples]
+        taught = Lesson(objective=Sft(), training=settings.training, seed=derive_seed(world.experiment.seed, SOURCE))
+        key = digest([SOURCE, guide.id, told, asdict(taught.training), taught.seed])
+        if _summary(world, key, number) is None:
+            guide, _ = _fit(world, guide, examples, taught, number, key)
+        else:
+            guide = settings.student.load(world.ledger.folder / "students" / key)
+    wanted = {example.problem_id for example in examples}
+    problems = [one for one in [*world.warmup, *_picked(world, number)] if one.id in wanted]
+    more = explained(world, settings, guide, problems, number) if settings.samples else []
+    return (replace(lesson, guide=shown(guide)) if wants(lesson) else lesson), more
+
+
+def _picked(world: World, number: int) -> list[Problem]:
+    picks = (event for event in world.ledger.events(Kind.PICK) if event.round <= number)
+    return [from_json(Problem, event.payload["problem"]) for event in picks]
+
+
+def _summary(world: World, key: str, number: int) -> Any | None:
+    """What is told of a training whose student lies in this run's folder; None where there is none yet."""
+    at_hand = world.ledger.has(Kind.TRAINING, key) or _taken_over(world, key)
+    return world.known(Kind.TRAINING, key, number) if at_hand else None
 
 
 def _taken_over(world: World, key: str) -> bool:
@@ -73,7 +134,7 @@ def _taken_over(world: World, key: str) -> bool:
 
 
 def _fit(
-    world: World, start: Student, examples: list[Example], number: int, key: str, seed: int
+    world: World, start: Student, examples: list[Example], lesson: Lesson, number: int, key: str
 ) -> tuple[Student, dict[str, Any]]:
     """The student that is trained and written down under `key`, and the summary of its training."""
     folder = world.ledger.folder / "students" / key
@@ -87,13 +148,13 @@ def _fit(
             percent(round(100 * share) - done)
             done = round(100 * share)
 
-        objective, training = world.experiment.objective, world.experiment.training
-        fit = start.fit(examples, objective, training, seed=seed, folder=folder, progress=progress)
+        fit = start.fit(examples, lesson, folder=folder, progress=progress)
     summary = {
         "student": fit.student.id,
         "folder": f"students/{key}",
         "examples": len(examples),
         **fit.summary,
+        **({"guide": lesson.guide.id} if lesson.guide else {}),
     }
     world.ledger.append(Kind.TRAINING, [(key, summary)], round=number)
     return fit.student, summary
@@ -190,7 +251,10 @@ def _bought(world: World, *, only: int | None, up_to: int) -> list[Example]:
         if event.round <= up_to and only in (None, event.round)
     }
     return [
-        _example(world, from_json(Problem, event.payload["problem"]), revision.after, revision.outcome)
+        replace(
+            _example(world, from_json(Problem, event.payload["problem"]), revision.after, revision.outcome),
+            rejected=revision.rejected,
+        )
         for event in world.ledger.events(Kind.PICK)
         if (revision := revised.get(event.payload["problem_id"])) and revision.outcome.trainable
         if revision.after is not None

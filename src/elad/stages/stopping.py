@@ -1,8 +1,8 @@
 """Stop: whether a further round is begun, by the rule of `stopping`."""
 
+from elad.courses import Course
 from elad.ledger.course import measured
 from elad.ledger.events import Kind
-from elad.records import Course
 from elad.stages.drafting import draft
 from elad.stages.scoring import along, prefiltered, score
 from elad.world import World

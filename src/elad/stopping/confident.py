@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import ConfigDict
 
+from elad.courses import Course, Ruling
 from elad.errors import require
-from elad.records import Course, Ruling
 
 __all__ = ["Confident"]
 

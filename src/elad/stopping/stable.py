@@ -13,8 +13,8 @@ from statistics import fmean
 
 from pydantic import ConfigDict
 
+from elad.courses import Course, Ruling
 from elad.errors import require
-from elad.records import Course, Ruling
 
 __all__ = ["Stable"]
 

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict
 
+from elad.courses import Course, Ruling
 from elad.errors import require
-from elad.records import Course, Ruling
 
 __all__ = ["Value"]
 

@@ -10,9 +10,9 @@ from statistics import fmean
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Fit, Generation, Objective, Prompt
+from elad.learning import Lesson
+from elad.protocols import Fit, Generation, Prompt
 from elad.records import Example, Message, Sampling, derive_seed, digest, to_json
-from elad.settings import Training
 from elad.students.scripted import CUE, explain
 
 __all__ = ["Fake"]
@@ -115,14 +115,12 @@ class FakeStudent:
     def fit(
         self,
         examples: Sequence[Example],
-        objective: Objective,
-        training: Training,
+        lesson: Lesson,
         *,
-        seed: int,
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> Fit:
-        """A student that knows the examples too; only the examples matter, not how they are trained on."""
+        """A student that knows the examples too; only the examples matter, not the lesson."""
         learned = {_key(example.messages): example.target for example in examples}
         student = FakeStudent(settings=self.settings, memory={**self.memory, **learned})
         folder.mkdir(parents=True, exist_ok=True)

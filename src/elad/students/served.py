@@ -15,9 +15,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
 from elad.errors import StudentError
-from elad.protocols import Fit, Generation, Objective, Prompt
+from elad.learning import Lesson
+from elad.protocols import Fit, Generation, Prompt
 from elad.records import Example, Message, Sampling, digest
-from elad.settings import Training
 from elad.students import inspection
 from elad.students.asking import asked_to_write, read_reply, weigh
 from elad.students.completions import Api
@@ -117,10 +117,8 @@ class VllmStudent:
     def fit(
         self,
         examples: Sequence[Example],
-        objective: Objective,
-        training: Training,
+        lesson: Lesson,
         *,
-        seed: int,
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> Fit:
@@ -133,7 +131,7 @@ class VllmStudent:
             why = "a student that goes on from a trained one is saved whole, and a running server takes adapters alone"
             raise StudentError(f"training.warm_start: {why}; leave student.url out")
         self.close()
-        fit = self._here().fit(examples, objective, training, seed=seed, folder=folder, progress=progress)
+        fit = self._here().fit(examples, lesson, folder=folder, progress=progress)
         self._forget()
         assert isinstance(fit.student, TransformersStudent)
         return Fit(student=VllmStudent(self.settings, self._host, folder, fit.student), summary=fit.summary)

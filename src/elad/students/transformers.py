@@ -19,15 +19,16 @@ from transformers import GenerationConfig
 
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
-from elad.protocols import Fit, Generation, Objective, Prompt
+from elad.learning import Lesson, Write
+from elad.protocols import Fit, Generation, Prompt
 from elad.records import Example, Sampling, digest
-from elad.settings import Training
 from elad.students import inspection
 from elad.students.decoding import Decoder
 from elad.students.embedding import vectors
 from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
 from elad.students.replies import ASK, generation, said
+from elad.training.guide import ModelGuide
 from elad.training.memory import release
 from elad.training.rows import encode_fitting, encode_prompt, encode_text
 from elad.training.trainer import train
@@ -170,10 +171,8 @@ class TransformersStudent:
     def fit(
         self,
         examples: Sequence[Example],
-        objective: Objective,
-        training: Training,
+        lesson: Lesson,
         *,
-        seed: int,
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> Fit:
@@ -184,10 +183,10 @@ class TransformersStudent:
 
         Raises: RunFolderError when it cannot be saved, as on a full disk.
         """
-        torch.manual_seed(seed)
+        torch.manual_seed(lesson.seed)
         with _peft_quietly():
             model, adapter = self.trainable()
-            summary = train(model, self.tokenizer, examples, objective, training, seed=seed, progress=progress)
+            summary = train(model, self.tokenizer, examples, lesson, write=self.writer(model), progress=progress)
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
             model, adapter = model.merge_and_unload(), False
         manifest = {
@@ -195,8 +194,8 @@ class TransformersStudent:
             "from": self.id,
             "adapter": adapter,
             "examples": digest([[e.problem_id, e.target] for e in examples]),
-            "training": asdict(training),
-            "seed": seed,
+            "training": asdict(lesson.training),
+            "seed": lesson.seed,
             "summary": summary,
         }
         with saving(folder):
@@ -207,6 +206,26 @@ class TransformersStudent:
         del model
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
+
+    def guide(self) -> ModelGuide:
+        """This model as a guide: it stays as it is while another one learns."""
+        return ModelGuide(self.id, self.model, self.tokenizer)
+
+    def writer(self, model: Any) -> Write:
+        """What a copy of this model, as it is by then, answers to examples' messages."""
+        student = TransformersStudent(self.settings, model, self.tokenizer, identity=self.id, adapted=self.adapted)
+
+        def write(examples: Sequence[Example], sampling: Sampling, seeds: Sequence[int]) -> list[str | None]:
+            prompts = [Prompt(messages=one.messages, seed=seed) for one, seed in zip(examples, seeds, strict=True)]
+            learning = model.training
+            model.eval()
+            try:
+                written = student.generate(prompts, sampling)
+            finally:
+                model.train(learning)
+            return [one.text if one.finished else None for one in written]
+
+        return write
 
     def trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained."""

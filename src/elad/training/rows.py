@@ -6,7 +6,7 @@ loss, also where it doubles as the padding token.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,10 @@ class Row:
     target_start: int
     bought: bool
     """Whether the teacher was paid for it; the warm-up rows were there before."""
+    weights: tuple[float, ...] = ()
+    """Of each token of the target; none where all are 1."""
+    reference: float | None = None
+    """The log-probability of its target before anything was learnt, in nats; None where nobody asks."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,31 +72,67 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
 
 
 def encode_example(tokenizer: Any, example: Example) -> Row:
-    """The example as one row; the target ends with the end-of-text token."""
+    """The example as one row; the target ends with the end-of-text token. Nothing of what it rejects is in it."""
     prompt = encode_messages(tokenizer, example.messages)
     target = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id]
-    return Row(ids=(*prompt, *target), target_start=len(prompt), bought=example.source != "warmup")
+    return Row(
+        ids=(*prompt, *target),
+        target_start=len(prompt),
+        bought=example.source != "warmup",
+        weights=tuple(_weights(tokenizer, example, len(target))) if example.marks else (),
+    )
 
 
-def collate(rows: Sequence[Row], size: int = 512) -> dict[str, Tensor]:
-    """Rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
+def encode_rows(tokenizer: Any, example: Example) -> tuple[Row, ...]:
+    """The row of an example, and after it that of what it rejects, where there is such a thing."""
+    better = encode_example(tokenizer, example)
+    if example.rejected is None:
+        return (better,)
+    return better, encode_example(tokenizer, replace(example, target=example.rejected, marks=()))
 
-    Besides what `laid_out` gives: `heads` `[K]`, the nodes of any tree after which a target token comes; `spots`
-    `[N, 2]`, for each target token its tree and its place in `heads`; and `labels` `[1 + N]`, the target tokens after
-    one that is none, since the Trainer counts them with or without the first.
+
+def _weights(tokenizer: Any, example: Example, count: int) -> list[float]:
+    """A token that reaches into a mark has its weight; where several do, that of the last one."""
+    spans = tokenizer(example.target, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    weights = [1.0] * count
+    for begin, end, weight in example.marks:
+        for place, (first, last) in enumerate(spans):
+            if first < end and begin < last:
+                weights[place] = weight
+    return weights
+
+
+def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dict[str, Tensor]:
+    """R rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
+
+    Besides what `laid_out` gives, of the N targets: `heads` `[K]`, the nodes of any tree after which a target comes;
+    `spots` `[N, 2]`, for each target its tree and its place in `heads`; `targets`, `rows` and `weights` `[N]`, its
+    token, its row and how much it counts. `references` `[R]` where rows have one. `labels` is for the Trainer, which
+    counts what is not `IGNORED` in it, with or without the first: a label for each target, or for each of `pairs`.
     """
     trees = list(packs([row.ids[:-1] for row in rows], size))
     before = [
-        (place, node, token)
+        (place, node, i, at)
         for place, tree in enumerate(trees)
         for i, path in tree.paths.items()
-        for node, token in zip(path, rows[i].ids[1:], strict=True)
-        if rows[i].target_start <= tree.depths[node] + 1
+        for at, node in enumerate(path, 1)
+        if rows[i].target_start <= at
     ]
-    heads = sorted({node for _, node, _ in before})
-    at = {node: spot for spot, node in enumerate(heads)}
-    return laid_out(trees) | {
+    heads = sorted({node for _, node, _, _ in before})
+    spots = {node: spot for spot, node in enumerate(heads)}
+    tokens = [rows[i].ids[at] for _, _, i, at in before]
+    counted = [0] * (len(rows) // 2) if pairs else tokens
+    batch = {
         "heads": torch.tensor(heads),
-        "spots": torch.tensor([[place, at[node]] for place, node, _ in before]),
-        "labels": torch.tensor([IGNORED, *(token for _, _, token in before)]),
+        "spots": torch.tensor([[place, spots[node]] for place, node, _, _ in before]),
+        "targets": torch.tensor(tokens),
+        "rows": torch.tensor([i for _, _, i, _ in before]),
+        "weights": torch.tensor([_weight(rows[i], at) for _, _, i, at in before]),
+        "labels": torch.tensor([IGNORED, *counted]),
     }
+    references = [row.reference for row in rows if row.reference is not None]
+    return laid_out(trees) | batch | ({"references": torch.tensor(references)} if references else {})
+
+
+def _weight(row: Row, at: int) -> float:
+    return row.weights[at - row.target_start] if row.weights else 1.0

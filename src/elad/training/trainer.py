@@ -1,7 +1,7 @@
 """The only training loop: `transformers.Trainer` with our loss in it.
 
 The loss of a step is the objective's sum over all its micro-batches, divided once by the number of
-target tokens in the whole step, so that 8 rows at once and 8 x 1 accumulated give one gradient.
+targets (or pairs) in the whole step, so that 8 rows at once and 8 x 1 accumulated give one gradient.
 """
 
 # transformers, peft and torch leave parts of their interface untyped.
@@ -9,62 +9,72 @@ target tokens in the whole step, so that 8 rows at once and 8 x 1 accumulated gi
 
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from elad.packing.layout import called
+from elad.errors import StudentError
+from elad.learning import Full, Lesson, LossSum, Need, Targets, View, Write
 from elad.packing.sight import Sight
-from elad.protocols import LossSum, Objective
 from elad.records import Example
 from elad.settings import Training
-from elad.training.rows import Row, collate, encode_example
+from elad.training.batches import Item, Items, Serving, encoded, in_pairs, packed, referred
+from elad.training.guide import ModelGuide, target_logits
 
 Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
 
 
-def train(  # noqa: PLR0913 - one call site, and each is something else
+def train(
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
-    objective: Objective,
-    training: Training,
+    lesson: Lesson,
     *,
-    seed: int,
+    write: Write,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains `model` in place; gives a summary of rows, tokens, steps and losses.
 
-    Rows longer than `training.max_length` are left out and counted under `too_long`.
+    Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
+    the examples that reject nothing under `unpaired`. `write` is who answers for a feed.
+    Raises: StudentError where a guide reads other tokens.
     """
-    rows = [encode_example(tokenizer, example) for example in examples]
-    fitting = [row for row in rows if len(row) <= training.max_length]
-    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(rows) - len(fitting)}
+    training, seed = lesson.training, lesson.seed
+    if isinstance(lesson.guide, ModelGuide):
+        lesson.guide.refuse_other_tokens(tokenizer)
+    paired = [one for one in examples if one.rejected is not None] if in_pairs(lesson) else list(examples)
+    items = [encoded(tokenizer, one, lesson) for one in paired]
+    fitting = [item for item in items if item.fits(training.max_length)]
+    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting)}
+    if in_pairs(lesson):
+        summary["unpaired"] = len(examples) - len(paired)
     if not fitting:
         return summary | {"steps": 0}
-    learn, check = split(fitting, training, seed)
+    sight = Sight.of(cast("Any", model).config)
     if next(model.parameters()).device.type == "cpu":
         # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
         cast("Any", model).set_attn_implementation("eager")
+    if Need.REFERENCE in lesson.objective.needs:
+        fitting = referred(model, fitting, training.micro_batch_size, sight)
+    learn, check = split(fitting, training, seed)
     if training.gradient_checkpointing:
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
+        serving = Serving(tokenizer=tokenizer, lesson=lesson, write=write)
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
-            train_dataset=_Rows(learn),
-            eval_dataset=_Rows(check) if check else None,
-            data_collator=lambda items: collate([item["row"] for item in items]),
-            callbacks=_callbacks(training, progress, checked=bool(check)),
+            train_dataset=Items(learn),
+            eval_dataset=Items(check) if check else None,
+            data_collator=serving,
+            callbacks=_callbacks(training, progress, serving, checked=bool(check)),
         )
-        trainer.objective = objective
-        trainer.sight = Sight.of(model.config)
+        trainer.lesson, trainer.sight, trainer.check = lesson, sight, check
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -73,75 +83,78 @@ def train(  # noqa: PLR0913 - one call site, and each is something else
         history = trainer.state.log_history
     return summary | {
         "steps": result.global_step,
-        "target_tokens": sum(len(row) - row.target_start for row in learn),
+        "target_tokens": sum(len(row) - row.target_start for item in learn for row in item.rows),
         "losses": [round(entry["loss"], 6) for entry in history if "loss" in entry],
         "validation_losses": [round(entry["eval_loss"], 6) for entry in history if "eval_loss" in entry],
         "validation_rows": len(check),
     }
 
 
-def split(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Row], list[Row]]:
-    """Rows to learn from, and the bought rows to stop by, drawn by `seed`; both in the order of `rows`.
+def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[Item], list[Item]]:
+    """What to learn from, and the bought items to stop by, drawn by `seed`; both in the order of `items`.
 
-    There is nothing to stop by where early stopping is off, or where it would leave no bought row to learn from.
+    There is nothing to stop by where early stopping is off, or where it would leave no bought one to learn from.
     """
-    order = [place for place, row in enumerate(rows) if row.bought]
+    order = [place for place, item in enumerate(items) if item.rows[0].bought]
     if not training.patience or len(order) < 2:
-        return list(rows), []
+        return list(items), []
     random.Random(seed).shuffle(order)
     held = set(order[: min(max(1, round(len(order) * training.validation_share)), len(order) - 1)])
-    return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
+    return [item for i, item in enumerate(items) if i not in held], [items[i] for i in sorted(held)]
 
 
-def step_loss(model: nn.Module, inputs: dict[str, Tensor], objective: Objective, sight: Sight) -> LossSum:
-    """The objective's sum and count over one packed batch.
+def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sight: Sight) -> LossSum:
+    """The objective's sum and count over one packed batch (`rows.collate`)."""
+    logits_NV = target_logits(model, batch, sight)
+    view = None
+    if Need.GUIDE in lesson.objective.needs:
+        if lesson.guide is None:
+            raise StudentError("objective: learns from a guide, and there is none")
+        logits_NV, view = in_common(logits_NV, lesson.guide.view(batch))
+    targets = Targets(
+        ids_N=batch["targets"],
+        mask_N=torch.ones_like(batch["targets"], dtype=torch.bool),
+        weights_N=batch["weights"],
+        rows_N=batch["rows"],
+        view=view,
+        reference_R=batch.get("references"),
+    )
+    return lesson.objective(logits_NV, targets)
 
-    The head is applied only where some tree of the batch carries loss: logits over the whole
-    vocabulary are the largest thing in memory when a small model is trained.
-    """
-    dtype = next(model.parameters()).dtype
-    logits_BKV = model(**called(inputs, sight, dtype), logits_to_keep=inputs["heads"], use_cache=False).logits
-    targets_N = inputs["labels"][1:]
-    tree_N, spot_N = inputs["spots"].unbind(-1)
-    return objective(logits_BKV[tree_N, spot_N], targets_N, torch.ones_like(targets_N, dtype=torch.bool))
 
-
-class _Rows(Dataset[dict[str, Any]]):
-    """Rows in the shape in which the Trainer hands them on."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"row": self.rows[index]}
+def in_common(logits_NV: Tensor, view: View) -> tuple[Tensor, View]:
+    """Both without what only one of them has: models of a family pad one vocabulary to different sizes."""
+    if not isinstance(view, Full):
+        return logits_NV, view
+    common = min(logits_NV.shape[-1], view.logits_NV.shape[-1])
+    return logits_NV[:, :common], Full(logits_NV=view.logits_NV[:, :common])
 
 
 class _ElaTrainer(Trainer):
     """The Trainer with an objective in place of the model's own loss."""
 
-    objective: Objective
+    lesson: Lesson
     sight: Sight
+    check: Sequence[Item]
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The loss divided by the target tokens of the whole step, not of the micro-batch."""
+        """The loss divided by the targets (or pairs) of the whole step, not of the micro-batch."""
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
-        mean = step_loss(model, inputs, self.objective, self.sight).total / num_items_in_batch
+        mean = step_loss(model, inputs, self.lesson, self.sight).total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The validation loss: one sum over one count, whatever the micro-batches; no logits are kept."""
+        """The validation loss: one sum over one count, whatever the micro-batches; nothing is fed."""
         model = cast("nn.Module", self.model)
         model.eval()
-        total, count = 0.0, 0
+        total, count, size = 0.0, 0, self.args.per_device_eval_batch_size
         with torch.no_grad():
-            for inputs in self.get_eval_dataloader():
-                loss = step_loss(model, self._prepare_inputs(inputs), self.objective, self.sight)
+            for start in range(0, len(self.check), size):
+                batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
+                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
                 total, count = total + float(loss.total), count + int(loss.count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
@@ -150,17 +163,20 @@ class _ElaTrainer(Trainer):
 
 
 class _Report(TrainerCallback):
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress | None, serving: Serving) -> None:
         self.progress = progress
+        self.serving = serving
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.progress(state.global_step / state.max_steps)
+        self.serving.done = state.global_step / state.max_steps
+        if self.progress:
+            self.progress(self.serving.done)
 
 
-def _callbacks(training: Training, progress: Progress | None, *, checked: bool) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = []
-    if progress:
-        callbacks.append(_Report(progress))
+def _callbacks(
+    training: Training, progress: Progress | None, serving: Serving, *, checked: bool
+) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = [_Report(progress, serving)]
     if checked:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=training.patience))
     return callbacks

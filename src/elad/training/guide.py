@@ -1,0 +1,47 @@
+"""A model beside the one that learns, whose own predictions are at hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elad.errors import StudentError
+from elad.learning import Full
+from elad.packing.layout import called
+from elad.packing.sight import Sight
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGuide:
+    """A loaded model that is not trained; it reads the very tokens that the student reads."""
+
+    id: str
+    model: Any
+    tokenizer: Any
+
+    def view(self, batch: Mapping[str, Tensor]) -> Full:
+        """Its logits at each target."""
+        with torch.no_grad():
+            return Full(logits_NV=target_logits(self.model, batch, Sight.of(self.model.config)))
+
+    def refuse_other_tokens(self, tokenizer: Any) -> None:
+        """Raises: StudentError where a number is not the same token to both, so that logits cannot be compared."""
+        mine, other = self.tokenizer.get_vocab(), tokenizer.get_vocab()
+        if mine != other:
+            differing = len(set(mine.items()) ^ set(other.items()))
+            told = f"{differing} of {len(mine)} and {len(other)} entries of their vocabularies differ"
+            raise StudentError(f"guide: its tokenizer is not the student's ({told}): their logits cannot be compared")
+
+
+def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight) -> Tensor:
+    """A model's logits `[N, V]` at each target of a packed batch.
+
+    The head is applied only where some tree of the batch has a target: logits over the whole vocabulary are the
+    largest thing in memory when a small model is trained.
+    """
+    dtype = next(model.parameters()).dtype
+    logits_BKV = model(**called(batch, sight, dtype), logits_to_keep=batch["heads"], use_cache=False).logits
+    tree_N, spot_N = batch["spots"].unbind(-1)
+    return logits_BKV[tree_N, spot_N]

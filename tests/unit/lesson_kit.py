@@ -1,0 +1,20 @@
+"""Lessons and targets for tests."""
+
+import torch
+from torch import Tensor
+
+from elad.learning import Lesson, Targets
+from elad.settings import Training
+from elad.training.objectives.sft import Sft
+
+
+def lesson(training: Training, seed: int = 3) -> Lesson:
+    """Plain fine-tuning."""
+    return Lesson(objective=Sft(), training=training, seed=seed)
+
+
+def targets(ids_N: Tensor, mask_N: Tensor | None = None, **more: Tensor) -> Targets:
+    """Targets of one row that all carry loss, but for what is given."""
+    plain = {"weights_N": torch.ones(len(ids_N)), "rows_N": torch.zeros(len(ids_N), dtype=torch.long)}
+    mask_N = torch.ones(len(ids_N), dtype=torch.bool) if mask_N is None else mask_N
+    return Targets(ids_N=ids_N, mask_N=mask_N, **(plain | more))
