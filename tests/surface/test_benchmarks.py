@@ -280,3 +280,21 @@ def test_chain_scores_are_chosen_by_one_half_and_reported_on_the_other() -> None
     assert (told["score"], told["beside"], told["ratio"], told["met"]) == ("elad M=1", "disagreement k=2", 2.0, True)
     told = bench.verdict([picks["M=5"]], len(rows))
     assert (told["ratio"], told["met"], told["spread"], told["runs"]) == (0.5, False, (-0.5, -0.5), 20)
+
+
+def test_a_place_is_told_of_by_the_chains_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = script("chain_scores")
+    monkeypatch.setattr(bench, "FEW", 3)
+
+    def row(wrong: bool, *values: float) -> dict[str, Any]:
+        return {"wrong": wrong, "places": [{"value": one, "intra": 1 - one, "sampled": 9 * one} for one in values]}
+
+    half = [row(True, 1.0, 0.0), row(False, 0.0, 1.0), row(False), row(True, 1.0)]
+    lines = bench.by_place([half, half[:1]])
+    assert [(line["place"], line["chains"], line["sampled"]) for line in lines] == [
+        (1, 4, 6.75),
+        (2, 3, 3.0),
+        ("last", 4, 4.5),
+    ]
+    assert [line["inter"] for line in lines] == [[1.0, None], [0.0, None], [0.25, None]]
+    assert [line["intra"] for line in lines] == [[0.0, None], [1.0, None], [0.75, None]]
