@@ -4,6 +4,8 @@ Nothing is looked up and nothing is guessed: what the ledger, the rows and the f
 be not known, for whoever passes the texts on to find out.
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from elad.ledger.events import Kind, Ledger
-from elad.report.rows import teacher_of
-from elad.students.models import KNOWN
+from elad.ledger.sessions import teacher_of
+from elad.students.models import KNOWN, on_disk
 
 NOT_KNOWN, NOT_STATED = "not known", "not stated"
 _MOST = 160
 """Characters of a name or a licence that are shown."""
 _LICENCE_FILES = ("ATTRIBUTION", "LICENSE", "LICENCE")
 _LICENCE_KEYS = ("license", "licence")
+_MARKS = re.compile(r"[\\`*_\[\]<>|&~#]")
 _ROLES = {"pool": "questions to learn from", "heldout": "held-out questions", "warmup": "warm-up rows"}
 
 
@@ -30,6 +33,18 @@ class Source:
     """Without the folder that it lies in."""
     role: str
     licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The model that a student was trained from."""
+
+    hub: str | None
+    """Its name on the hub; None for a folder or a file of somebody's own."""
+    name: str
+    licence: str
+    rounded: str | None
+    """The GGUF file that its weights were made from, which rounds them; None where they were not."""
 
 
 def shown(text: object) -> str:
@@ -52,6 +67,15 @@ def code(text: object) -> str:
     return f"`{shown(text).replace('`', chr(39)) or ' '}`"
 
 
+def plain(text: object) -> str:
+    r"""The same as words of Markdown, its marks and those of HTML escaped.
+
+    >>> plain("<b>a_run*")
+    '\\<b\\>a\\_run\\*'
+    """
+    return _MARKS.sub(r"\\\g<0>", shown(text))
+
+
 def public_name(name: str) -> str:
     """The name of a model, without the folder where it is a path on this machine.
 
@@ -60,6 +84,23 @@ def public_name(name: str) -> str:
     """
     local = name.startswith((".", "~")) or Path(name).is_absolute() or "\\" in name
     return shown(name.replace("\\", "/").rstrip("/").rpartition("/")[2] if local else name)
+
+
+def base_model(model: str) -> Base:
+    """What is known of a model by its name in the settings of a student."""
+    found, path = KNOWN.get(model), Path(model).expanduser()
+    licence = found.licence if found else NOT_KNOWN
+    if path.exists():
+        return Base(hub=None, name=public_name(model), licence=licence, rounded=_rounded(path))
+    hub = found.hub if found else model
+    return Base(hub=hub, name=shown(hub), licence=licence, rounded=_rounded(on_disk(model)))
+
+
+def _rounded(path: Path | None) -> str | None:
+    if path is not None and path.suffix == ".gguf":
+        return shown(path.name)
+    told = path and path / "elad-source.json"
+    return shown(json.loads(told.read_text(encoding="utf-8"))["gguf"]) if told and told.is_file() else None
 
 
 def teacher(ledger: Ledger) -> tuple[str, str]:
@@ -97,11 +138,11 @@ def sources(ledger: Ledger, told: Mapping[str, Any]) -> list[Source]:
 
 
 def hub_names(told: Mapping[str, Any]) -> list[str]:
-    """The data sets among the sources of a session that have a name on the hub."""
+    """The data sets that a session learnt from and that have a name on the hub."""
     data = told["experiment"]["data"]
-    given = [one for key in _ROLES for one in data.get(key) or [] if isinstance(one, str)]
+    given = [one for key in ("pool", "warmup") for one in data.get(key) or [] if isinstance(one, str)]
     names = (one.split(":")[1] for one in given if one.startswith("datasets:"))
-    return list(dict.fromkeys(name for name in names if not Path(name).is_absolute() and not name.startswith(".")))
+    return list(dict.fromkeys(name for name in names if not (Path(told["base"]) / name).exists()))
 
 
 def _sources(given: Sequence[Any], base: Path) -> Iterator[tuple[str, str]]:

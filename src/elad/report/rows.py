@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from elad.errors import RunFolderError
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.sessions import last_session, teacher_of
 from elad.outcomes import RevisionOutcome, Verdict
 from elad.protocols import Task
 from elad.records import Problem, Revision, Step, from_json, to_json
@@ -90,7 +90,7 @@ def rows(folder: Path, shape: Shape) -> Iterator[Row]:
     where no session was begun.
     """
     with Ledger(folder, write=False) as ledger:
-        task = build("elad.tasks", session(ledger)["experiment"]["task"], "task")
+        task = build("elad.tasks", last_session(ledger)["experiment"]["task"], "task")
         run, teacher = ledger.meta("name"), teacher_of(ledger)
         for bought in _bought(ledger):
             revision = from_json(Revision, ledger.get(Kind.REVISION, bought.key))
@@ -101,20 +101,6 @@ def rows(folder: Path, shape: Shape) -> Iterator[Row]:
                 score = pick["aggregate"]
                 told = {"run": run, "round": bought.round, "arm": bought.arm, "teacher": teacher, "score": score}
                 yield row | {"provenance": told | _provenance(revision)}
-
-
-def session(ledger: Ledger) -> dict[str, Any]:
-    """What the last session of a run was begun with. Raises: RunFolderError where there is none."""
-    found = [event.payload for event in ledger.events(Kind.SESSION)]
-    if not found:
-        raise RunFolderError(f"{ledger.folder}: holds no session")
-    return found[-1]
-
-
-def teacher_of(ledger: Ledger) -> str | None:
-    """The id of who was asked: kind and model; None where nobody has answered."""
-    first = next(ledger.events(Kind.REPLY), None)
-    return None if first is None else first.payload["teacher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from elad.ledger.events import Ledger
+from elad.ledger.sessions import last_session
 from elad.report import known
-from elad.report.rows import SHAPES, Row, rows, session, whole
+from elad.report.rows import SHAPES, Row, rows, whole
 
 _GROUP = 1_000
 """Rows that are held at once."""
@@ -127,7 +128,7 @@ def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _card(folder: Path, counts: dict[str, int]) -> str:
     with Ledger(folder, write=False) as ledger:
-        told, name = session(ledger), ledger.meta("name")
+        told, name = last_session(ledger), ledger.meta("name")
         who, terms = known.teacher(ledger)
         data = known.sources(ledger, told)
     configs = [
