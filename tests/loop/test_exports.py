@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +130,12 @@ def test_the_tables_have_all_columns_of_the_rows(done: Path, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`datasets.load_dataset`, with a cache of its own and no network."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets", reason="needs the extra `train`")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    yield lambda *words, **named: datasets.load_dataset(
+    return lambda *words, **named: datasets.load_dataset(
         *words, split="train", cache_dir=str(tmp_path / "cache"), **named
     )
 

@@ -162,7 +162,7 @@ def _stated_beside(path: Path) -> str:
     if not path.parent.is_dir():
         return NOT_STATED
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.name.upper().startswith(_LICENCE_FILES))
-    return f"see {', '.join(map(code, names[:4]))} beside it" if names else NOT_STATED
+    return f"stated in {', '.join(map(code, names[:4]))}, which lies beside it" if names else NOT_STATED
 
 
 def _stated_in_rows(ledger: Ledger) -> str:

@@ -8,8 +8,7 @@ shown at all.
 # pyright: reportUnknownMemberType=false
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,57 +17,13 @@ from typing import TYPE_CHECKING, Any
 from elad.errors import InputError
 from elad.evaluation.trained import BEST, Trained
 from elad.kinds import build
-from elad.ledger.course import measured
-from elad.ledger.events import MAIN, Ledger
-from elad.ledger.reconcile import Books, reconcile
-from elad.ledger.sessions import last_session
 from elad.records import Problem, to_json
 from elad.report import known
-from elad.report.status import status
+from elad.report.card_facts import Facts, Form, gather
 from elad.report.verdict import sentence
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """What a release holds besides its card."""
-
-    adapter: bool
-    """The adapters alone, not all weights."""
-    gguf: str | None
-    """The name of the GGUF file."""
-    place: str
-    """What a user loads: a repository, or a folder."""
-    chosen: str
-    """The word that its round was asked for by."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What the card is made from."""
-
-    told: dict[str, Any]
-    """The status of the run."""
-    begun: dict[str, Any]
-    """Its last session."""
-    books: Books
-    teacher: tuple[str, str]
-    sources: Sequence[known.Source]
-    heldout: int
-    base: known.Base
-    student: Trained
-    form: Form
-
-    @property
-    def experiment(self) -> dict[str, Any]:
-        return self.begun["experiment"]
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """The round of the student, as the status tells it."""
-        return next(row for row in self.told["rounds"] if row["round"] == self.student.round.round)
 
 
 def model_card(run: Path, student: Trained, form: Form) -> str:
@@ -76,29 +31,20 @@ def model_card(run: Path, student: Trained, form: Form) -> str:
 
     Raises: InputError where the hub's own library does not read the metadata back as they were meant.
     """
-    with Ledger(run, write=False) as ledger:
-        begun = last_session(ledger)
-        facts = _Facts(
-            told=status(run),
-            begun=begun,
-            books=reconcile(ledger),
-            teacher=known.teacher(ledger),
-            sources=known.sources(ledger, begun),
-            heldout=len(measured(ledger.of(MAIN))[-1].right),
-            base=known.base_model(student.settings.model),
-            student=student,
-            form=form,
-        )
+    facts = gather(run, student, form)
     text = files("elad.report").joinpath("model_card.md").read_text(encoding="utf-8")
     return _headed(_metadata(facts), Template(text).substitute(_parts(facts)))
 
 
-def _parts(facts: _Facts) -> dict[str, str]:
-    first, row, (who, terms) = facts.told["rounds"][0], facts.row, facts.teacher
+def _parts(facts: Facts) -> dict[str, str]:
+    first, row, (who, terms) = facts.first, facts.row, facts.teacher
     warmed = facts.experiment["data"].get("warmup")
     return {
         "name": known.plain(facts.told["name"]),
         "base": known.code(facts.base.name),
+        "bought": str(row["questions"]),
+        "selector": known.code(facts.experiment["selector"]["kind"]),
+        "reviser": known.code(facts.experiment["reviser"]["kind"]),
         "base_licence": facts.base.licence,
         "round": str(row["round"]),
         "last": str(facts.student.last),
@@ -135,7 +81,7 @@ def _question(task: dict[str, Any]) -> str:
     return json.dumps(turns, ensure_ascii=False, indent=4).replace("`", "\\u0060")
 
 
-def _weights(facts: _Facts) -> Iterator[str]:
+def _weights(facts: Facts) -> Iterator[str]:
     numbers = facts.student.engine.dtype
     if facts.form.adapter:
         yield "Only the adapters are here (LoRA); transformers adds them to the base model where `peft` is installed."
@@ -153,11 +99,11 @@ def _weights(facts: _Facts) -> Iterator[str]:
         )
 
 
-def _cost(facts: _Facts) -> Iterator[str]:
+def _cost(facts: Facts) -> Iterator[str]:
     spent, books = facts.told["spent"], facts.books
-    money = f"{spent['money']:.4f} {known.plain(spent['currency'])}" if spent["currency"] else "No money was counted"
+    money = f"{spent['money']:.4f} {known.plain(spent['currency'])}" if spent["currency"] else "no money was counted"
     counted = f"{spent['calls']:,} calls to the teacher, {spent['tokens_in']:,} + {spent['tokens_out']:,} tokens"
-    yield f"{money}, {counted}, and {spent['seconds'] / 3600:.1f} hours of work on one machine."
+    yield f"{counted}: {money}. The run took {spent['seconds'] / 3600:.1f} hours."
     if not spent["currency"]:
         yield "The teacher had no price."
     if books.cached:
@@ -170,7 +116,7 @@ def _cost(facts: _Facts) -> Iterator[str]:
         yield "A control arm is a part of that; it is not in the table below."
 
 
-def _curve(facts: _Facts) -> Iterator[str]:
+def _curve(facts: Facts) -> Iterator[str]:
     currency, tokens_in, tokens_out, money = known.plain(facts.told["spent"]["currency"] or ""), 0, 0, 0.0
     for row in facts.told["rounds"]:
         tokens_in, tokens_out, money = (
@@ -183,24 +129,26 @@ def _curve(facts: _Facts) -> Iterator[str]:
         yield f"| {row['round']}{mark} | {row['questions']} | {spent} | {row['accuracy']:.1%} | {_range(row)} |"
 
 
-def _control(facts: _Facts) -> str:
+def _control(facts: Facts) -> str:
     against = facts.told["control"] and facts.told["control"]["comparison"]
     if against:
         return f"Against an arm of the same run that picked at random: {known.plain(sentence(against))}."
     return "No arm that picks at random can be compared with it, so what the picking itself has saved is not known."
 
 
-def _limits(facts: _Facts) -> Iterator[str]:
+def _limits(facts: Facts) -> Iterator[str]:
     student, seed = facts.student, facts.experiment["seed"]
     yield (
         f"One run with one seed ({seed}): an interval tells what {facts.heldout} questions can show of this very model, "
         "not what another seed would have come to."
     )
+    if facts.row["interval"][0] <= facts.first["interval"][1]:
+        yield "Its accuracy is not clearly above that before anything was bought: their intervals overlap."
     yield "Only answers to such questions were measured: nothing is known of other tasks, of safety, or of bias."
-    yield f"Of its answers to the held-out questions, {facts.row['parsed']:.1%} could be read; the others count as wrong."
+    yield f"Of its answers to the held-out questions {facts.row['parsed']:.1%} could be read; others count as wrong."
     if facts.form.chosen == BEST:
         count = len(facts.told["rounds"])
-        yield f"This round was chosen of {count} because its held-out accuracy is the highest, which flatters that accuracy."
+        yield f"This round was chosen of {count} because its held-out accuracy is the highest, which flatters it."
     elif student.round.round < student.last:
         yield f"The run went on to round {student.last}."
     if facts.told["state"] != "finished":
@@ -209,16 +157,15 @@ def _limits(facts: _Facts) -> Iterator[str]:
         yield f"When to stop was decided by a rule ({known.code(rule['kind'])}) that may look at held-out accuracies."
     if facts.base.rounded:
         yield (
-            f"The weights of its base model were made from {known.code(facts.base.rounded)}, which rounds them; they are "
-            "not quite those of the hub."
+            f"The weights of its base model were made from {known.code(facts.base.rounded)}, which rounds them: they "
+            "are not quite those of the hub."
         )
     yield "The method follows a paper that could not be read in full: parts of it are a reconstruction."
 
 
-def _made(facts: _Facts) -> Iterator[str]:
+def _made(facts: Facts) -> Iterator[str]:
     told, training = facts.experiment, facts.experiment["training"]
-    kinds = ", ".join(f"{part} {known.code(told[part]['kind'])}" for part in ("uncertainty", "selector", "reviser"))
-    yield f"picked and revised by: {kinds}"
+    yield f"uncertainty of its steps: {known.code(told['uncertainty']['kind'])}"
     lora = told["student"].get("lora")
     how = f"LoRA of rank {lora['rank']}" if lora else "all weights"
     yield (
@@ -230,7 +177,7 @@ def _made(facts: _Facts) -> Iterator[str]:
     yield ", ".join(f"{name} {known.shown(versions[name])}" for name in wanted if name in versions)
 
 
-def _metadata(facts: _Facts) -> "ModelCardData":
+def _metadata(facts: Facts) -> "ModelCardData":
     from huggingface_hub import EvalResult, ModelCardData
 
     row, adapter = facts.row, facts.form.adapter

@@ -9,8 +9,9 @@ from typing import Any
 from elad.errors import InputError, RunFolderError
 from elad.evaluation.trained import Trained, trained
 from elad.report import known
+from elad.report.card_facts import Form
 from elad.report.files import appearing
-from elad.report.model_card import Form, model_card
+from elad.report.model_card import model_card
 from elad.students.gguf import convert, converter
 from elad.students.models import file_sha256
 
@@ -67,11 +68,12 @@ def release(run: Path, target: Path | None, wanted: Wanted) -> Release:
         return _kept(place, listed, student)
     gguf = f"{run.resolve().name}-{named}.gguf" if wanted.gguf else None
     form = Form(adapter=wanted.adapter, gguf=gguf, place=wanted.repo or place.name, chosen=wanted.which)
+    card = model_card(run, student, form)
     with appearing(place) as folder:
         _write_weights(student, folder, adapter=wanted.adapter)
         if script and gguf:
             convert(script, folder, folder / gguf)
-        (folder / CARD).write_text(model_card(run, student, form), encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
         files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
         listed |= {"files": files}
         (folder / LIST).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A trained student as a folder that other tools load: safetensors, tokenizer, settings, and nothing of this machine."""
+"""A trained student as a folder that other tools load: safetensors, tokenizer, settings; nothing of this machine."""
 
 # transformers leaves parts of its interface untyped.
 # pyright: reportUnknownMemberType=false
