@@ -3,6 +3,7 @@
 # huggingface_hub leaves parts of its interface untyped.
 # pyright: reportUnknownMemberType=false
 
+import glob
 import os
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ class Upload:
             api.upload_folder(
                 repo_id=made.repo_id,
                 folder_path=release.folder,
-                allow_patterns=list(release.files),
+                allow_patterns=[glob.escape(name) for name in release.files],
                 commit_message=f"elad: the student of round {release.round}",
             )
         except Exception as error:  # whatever the hub, the network or the library may come to

@@ -94,8 +94,8 @@ def _weights(facts: Facts) -> Iterator[str]:
         yield f"All weights are here as safetensors, in {numbers}, in which they were measured."
     if facts.form.gguf:
         yield (
-            f"{known.code(facts.form.gguf)} is the same model for llama.cpp, 16 bits a weight; what was measured are the "
-            "safetensors."
+            f"{known.code(facts.form.gguf)} is the same model for llama.cpp, 16 bits a weight; what was measured are "
+            "the safetensors."
         )
 
 
@@ -139,8 +139,8 @@ def _control(facts: Facts) -> str:
 def _limits(facts: Facts) -> Iterator[str]:
     student, seed = facts.student, facts.experiment["seed"]
     yield (
-        f"One run with one seed ({seed}): an interval tells what {facts.heldout} questions can show of this very model, "
-        "not what another seed would have come to."
+        f"One run with one seed ({seed}): an interval tells what {facts.heldout} questions can show of this very "
+        "model, not what another seed would have come to."
     )
     if facts.row["interval"][0] <= facts.first["interval"][1]:
         yield "Its accuracy is not clearly above that before anything was bought: their intervals overlap."
