@@ -67,7 +67,7 @@ def done(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wanted(which: str = "last", *, adapter: bool = False, gguf: bool = False) -> Wanted:
-    return Wanted(which=which, adapter=adapter, gguf=gguf, repo=None)
+    return Wanted(which=which, adapter=adapter, gguf=gguf)
 
 
 def rounds(folder: Path) -> list[Round]:

@@ -30,7 +30,7 @@ def push(
     from elad.report.release import Wanted, release
 
     upload = Upload.of(repo, public=public) if repo is not None else None
-    made = release(folder, target, Wanted(which=which, adapter=weights == "adapter", gguf=gguf, repo=repo))
+    made = release(folder, target, Wanted(which=which, adapter=weights == "adapter", gguf=gguf))
     address = upload.send(made) if upload else None
     if as_json:
         told = {"folder": str(made.folder), "round": made.round, "accuracy": made.accuracy, "files": list(made.files)}

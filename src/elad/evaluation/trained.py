@@ -61,7 +61,7 @@ def trained(folder: Path, which: str = LAST) -> Trained:
         learnt = {event.payload["student"]: event.payload["folder"] for event in mine.events(Kind.TRAINING)}
     engine = told["experiment"]["student"]["engine"]
     if engine not in _ENGINES:
-        raise InputError(f"{folder}: its student.engine, {engine!r}, keeps no weights; those of {_ENGINES} do")
+        raise InputError(f"{folder}: its student.engine, {engine!r}, keeps no weights; {' and '.join(_ENGINES)} do")
     found = _chosen(folder, rounds, which)
     if found.student not in learnt:
         raise RunFolderError(f"{folder}: up to round {found.round} nothing was learnt; its student is the base model")

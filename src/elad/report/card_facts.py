@@ -23,7 +23,7 @@ class Form:
     gguf: str | None
     """The name of the GGUF file."""
     place: str
-    """What a user loads: a repository, or a folder."""
+    """The name of its folder."""
     chosen: str
     """The word that its round was asked for by."""
 

@@ -27,7 +27,7 @@ def appearing(target: Path) -> Generator[Path]:
         yield made
         _move(made, target)
     except OSError as error:
-        raise InputError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -27,8 +27,6 @@ class Wanted:
     adapter: bool
     """The adapters alone, not all weights."""
     gguf: bool
-    repo: str | None
-    """Where it is to be loaded from; None: from its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +62,10 @@ def release(run: Path, target: Path | None, wanted: Wanted) -> Release:
         "weights": "adapter" if wanted.adapter else "merged",
         "gguf": wanted.gguf,
     }
-    if place.exists() and any(place.iterdir()):
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
         return _kept(place, listed, student)
     gguf = f"{run.resolve().name}-{named}.gguf" if wanted.gguf else None
-    form = Form(adapter=wanted.adapter, gguf=gguf, place=wanted.repo or place.name, chosen=wanted.which)
+    form = Form(adapter=wanted.adapter, gguf=gguf, place=place.name, chosen=wanted.which)
     card = model_card(run, student, form)
     with appearing(place) as folder:
         _write_weights(student, folder, adapter=wanted.adapter)
