@@ -82,6 +82,11 @@ def logits(model: Any, folder: Path) -> torch.Tensor:
         return model(ids).logits
 
 
+def card_of(folder: Path) -> Any:
+    """The card of a release, read by the hub's library."""
+    return ModelCard.load(folder / "README.md")
+
+
 def texts(folder: Path) -> str:
     """All that can be read in a folder, but for the vocabulary."""
     kept = [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".md", ".jinja")]
@@ -111,7 +116,7 @@ def test_adapters_and_their_base_are_the_merged_weights(done: Path, model: Path,
     loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), made.folder)
     whole = trained(done).load().model
     torch.testing.assert_close(logits(loaded, made.folder), logits(whole, made.folder))
-    assert ModelCard.load(made.folder / "README.md").data.library_name == "peft"
+    assert card_of(made.folder).data.library_name == "peft"
 
 
 @pytest.mark.parametrize("adapter", [False, True])
@@ -124,7 +129,7 @@ def test_nothing_tells_of_this_machine(done: Path, model: Path, tmp_path: Path, 
 
 
 def test_the_card_tells_the_ledger_and_no_more(done: Path, tmp_path: Path) -> None:
-    card = ModelCard.load(release(done, tmp_path / "out", wanted()).folder / "README.md")
+    card = card_of(release(done, tmp_path / "out", wanted()).folder)
     last = rounds(done)[-1]
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value) == ("accuracy", round(last.accuracy, 4))
@@ -145,7 +150,7 @@ def test_the_card_tells_the_ledger_and_no_more(done: Path, tmp_path: Path) -> No
 
 
 def test_what_others_wrote_is_shown_and_does_nothing(done: Path, tmp_path: Path) -> None:
-    card = ModelCard.load(release(done, tmp_path / "out", wanted()).folder / "README.md")
+    card = card_of(release(done, tmp_path / "out", wanted()).folder)
     lines = [line for line in card.text.splitlines() if "alert" in line]
     assert lines == [
         "- `questions given in Python` (questions to learn from): "

@@ -129,18 +129,19 @@ def sources(ledger: Ledger, told: Mapping[str, Any]) -> list[Source]:
     A licence is stated by a `license` column of the rows that were bought, or by a file beside the data.
     """
     columns = _stated_in_rows(ledger)
-    base, data = Path(told["base"]), told["experiment"]["data"]
+    base = Path(told["base"])
+    data: dict[str, list[Any]] = told["experiment"]["data"]
     return [
         Source(name=name, role=role, licence=(columns if key == "pool" else "") or licence)
         for key, role in _ROLES.items()
-        for name, licence in _sources(data.get(key) or [], base)
+        for name, licence in _sources(data.get(key, []), base)
     ]
 
 
 def hub_names(told: Mapping[str, Any]) -> list[str]:
     """The data sets that a session learnt from and that have a name on the hub."""
-    data = told["experiment"]["data"]
-    given = [one for key in ("pool", "warmup") for one in data.get(key) or [] if isinstance(one, str)]
+    data: dict[str, list[Any]] = told["experiment"]["data"]
+    given = [one for key in ("pool", "warmup") for one in data.get(key, []) if isinstance(one, str)]
     names = (one.split(":")[1] for one in given if one.startswith("datasets:"))
     return list(dict.fromkeys(name for name in names if not (Path(told["base"]) / name).exists()))
 
@@ -170,7 +171,7 @@ def _stated_in_rows(ledger: Ledger) -> str:
     found: Counter[str] = Counter()
     count = 0
     for event in ledger.events(Kind.PICK):
-        metadata = event.payload["problem"].get("metadata") or {}
+        metadata: dict[str, Any] = event.payload["problem"].get("metadata") or {}
         found.update(shown(metadata[key]) for key in _LICENCE_KEYS if metadata.get(key))
         count += 1
     parts = [f"{code(name)} ({n} of {count} rows bought)" for name, n in found.most_common(8)]

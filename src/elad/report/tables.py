@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -20,6 +20,8 @@ from elad.report.rows import SHAPES, Row, rows, whole
 
 _GROUP = 1_000
 """Rows that are held at once."""
+_Kind: TypeAlias = "str | list[_Kind] | dict[str, _Kind]"
+"""What a column holds: a plain value by its name, a list of one kind, or named values."""
 
 
 def parquet(folder: Path, target: Path) -> int:
@@ -43,8 +45,8 @@ def dataset(folder: Path, target: Path) -> int:
     return sum(counts.values())
 
 
-_MESSAGES = [{"role": "text", "content": "text"}]
-_CHARGE = {
+_MESSAGES: _Kind = [{"role": "text", "content": "text"}]
+_CHARGE: _Kind = {
     "calls": "whole",
     "tokens_in": "whole",
     "tokens_cached": "whole",
@@ -55,7 +57,7 @@ _CHARGE = {
     "price_version": "text",
     "estimated": "yes or no",
 }
-_PROVENANCE = {
+_PROVENANCE: _Kind = {
     "run": "text",
     "round": "whole",
     "arm": "text",
@@ -69,7 +71,7 @@ _PROVENANCE = {
     "prompt_versions": ["text"],
     "charge": _CHARGE,
 }
-_TRL: dict[str, dict[str, Any]] = {
+_TRL: dict[str, dict[str, _Kind]] = {
     "messages": {"messages": _MESSAGES},
     "preference": {
         "prompt": _MESSAGES,
@@ -81,7 +83,7 @@ _TRL: dict[str, dict[str, Any]] = {
     },
     "stepwise": {"prompt": "text", "completions": ["text"], "labels": ["yes or no"]},
 }
-_WHOLE = {
+_WHOLE: dict[str, _Kind] = {
     "question": "text",
     "gold": "text",
     "before": "text",
@@ -95,16 +97,16 @@ _WHOLE = {
 }
 
 
-def _schema(columns: dict[str, Any]) -> Any:
+def _schema(columns: dict[str, _Kind]) -> Any:
     arrow = importlib.import_module("pyarrow")
     plain = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64(), "yes or no": arrow.bool_()}
 
-    def kind(told: Any) -> Any:
+    def kind(told: _Kind) -> Any:
+        if isinstance(told, str):
+            return plain[told]
         if isinstance(told, list):
             return arrow.list_(kind(told[0]))
-        if isinstance(told, dict):
-            return arrow.struct([(name, kind(inner)) for name, inner in told.items()])
-        return plain[told]
+        return arrow.struct([(name, kind(inner)) for name, inner in told.items()])
 
     return arrow.schema([(name, kind(told)) for name, told in (columns | {"provenance": _PROVENANCE}).items()])
 
