@@ -277,8 +277,8 @@ class Experiment(_Section):
         free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
         if not self.control.share:
             free = (*free, "control")
-        flat = _flat(self.resolved())
-        return {key: value for key, value in flat.items() if not key.startswith(free)}
+        settings = flat(self.resolved())
+        return {key: value for key, value in settings.items() if not key.startswith(free)}
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -339,10 +339,11 @@ def _keys(path: Sequence[str]) -> list[str]:
     return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))
 
 
-def _flat(value: object, prefix: str = "") -> dict[str, Any]:
+def flat(value: object, prefix: str = "") -> dict[str, Any]:
+    """The values of nested keys under their dotted ones; what is empty is a value."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     out: dict[str, Any] = {}
     for key, inner in cast("dict[str, Any]", value).items():
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+        out |= flat(inner, f"{prefix}.{key}" if prefix else key)
     return out
