@@ -10,13 +10,22 @@ from loop_kit import experiment
 
 from elad.evaluation.intervals import wilson
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.prices import Price
 from elad.records import Charge, digest, to_json
 
 Said = Callable[[str], str]
 """What is said in the place of a word: a question, a step, a reason."""
 ROUNDS = 2
 HELDOUT = 20
-CHARGE = Charge(calls=1, tokens_in=300, tokens_out=40, money=0.0015, currency="USD", price_version="user:1")
+PRICE = Price(input=2.0, output=8.0)
+CHARGE = Charge(
+    calls=1,
+    tokens_in=300,
+    tokens_out=40,
+    money=PRICE.money(tokens_in=300, tokens_cached=0, tokens_out=40),
+    currency=PRICE.currency,
+    price_version=PRICE.version,
+)
 OUTCOMES = ("repaired", "accepted", "wrong end")
 
 
@@ -24,7 +33,7 @@ def written(folder: Path, questions: int, said: Said = lambda word: word) -> Pat
     """A finished run of two rounds that bought so many questions in all, out of a pool of twice as many."""
     settings = experiment("teacher.kind=fake", "rounds.count=2").resolved()
     settings["data"] = {"pool": [said("pool")], "heldout": [said("heldout")], "warmup": [], "columns": {}, "limit": {}}
-    settings["teacher"] |= {"model": said("model")}
+    settings["teacher"] |= {"model": said("model"), "price": to_json(PRICE)}
     ids = [f"{said('id')}{place}" for place in range(2 * questions)]
     half = questions // ROUNDS
     with Ledger(folder, write=True) as ledger:

@@ -111,7 +111,7 @@ def test_the_sums_are_those_of_the_books(controlled: Path) -> None:
 def test_the_curve_is_that_of_the_rounds_and_within_its_band(controlled: Path) -> None:
     told = gather(controlled)
     rounds = {MAIN: told["status"]["rounds"], CONTROL: told["status"]["control"]["rounds"]}
-    assert told["curve"]["costs"] == ["money", "tokens_out", "questions"]
+    assert told["curve"]["costs"] == ["money", "questions"]
     for arm, its in told["curve"]["arms"].items():
         assert [row["accuracy"] for row in its["rounds"]] == [row["accuracy"] for row in rounds[arm]]
         assert [row["money"] for row in its["rounds"]] == pytest.approx(
@@ -198,10 +198,14 @@ def test_a_chart_is_sound_and_has_its_axes(controlled: Path) -> None:
 
 
 def test_a_run_without_gold_answers_says_what_it_cannot_see(tmp_path: Path) -> None:
-    pool = [replace(problem, answer=None) for problem in problems(30, 1, "p")]
+    pool = [
+        replace(one, answer=None, metadata={"teacher_rationales": [{"text": one.rationale, "answer": one.answer}]})
+        for one in problems(30, 1, "p")
+    ]
     data = Data(pool=pool, heldout=problems(12, 2, "h"))
-    run(experiment(data=data, teacher={"kind": "fake", "faults": {"garbage": 1.0}}), tmp_path)
+    run(experiment(data=data, teacher={"kind": "recorded"}, reviser={"kind": "rewrite"}), tmp_path)
     told = check(tmp_path)
+    assert {one["outcome"] for one in told["bought"]} == {"rewritten"}
     assert any("no gold answer" in one for one in told["limits"])
     assert {one["gold"] for one in told["examples"]} == {None}
 
@@ -273,7 +277,7 @@ def test_a_run_under_way_says_so(controlled: Path) -> None:
     assert any("is under way" in one for one in told["limits"])
 
 
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9])
 def test_whatever_has_happened_so_far_can_be_told(controlled: Path, tmp_path: Path, share: float) -> None:
     """The ledger of a run that came no further than this."""
     shutil.copy(controlled / FILE, tmp_path / FILE)

@@ -67,7 +67,7 @@ def test_a_cut_text_tells_how_much_is_gone(text: str, most: int) -> None:
 def test_ticks_begin_at_0_reach_the_top_and_are_few(top: float, most: int) -> None:
     marks = ticks(top, most)
     assert marks[0] == 0
-    assert marks[-1] >= top * (1 - 1e-9)
+    assert marks[-1] >= top * (1 - 1e-8)
     assert 2 <= len(marks) <= most + 1
     assert len(marks) == 2 or marks[-2] < top
 

@@ -18,6 +18,7 @@ _WIDEST_BAR = 60
 _KEY, _CHARACTER = 46, 7
 """Room in a legend for the key of a series, and for a letter of its name."""
 _ROW = 24
+_NOTHING = 1e-9
 _LABEL_CHARS = 34
 _LABELS = 200
 """Width of the labels of bars that lie."""
@@ -47,18 +48,18 @@ def _put(markup: str, *values: object) -> Markup:
 
 
 def ticks(top: float, most: int = 6) -> list[float]:
-    """Round numbers from 0 to the first one at or above `top`, at most `most` steps apart.
+    """Round numbers from 0 to the first one at or above `top`, at most `most` steps apart; a billionth counts as 0.
 
     >>> ticks(7.3)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     >>> ticks(0.0)
     [0.0, 1.0]
     """
-    if top <= 0:
+    if top < _NOTHING:
         return [0.0, 1.0]
     scale = 10.0 ** floor(log10(top / most))
-    step = next(scale * nice for nice in (1, 2, 5, 10) if scale * nice * most >= top * (1 - 1e-9))
-    return [round(step * i, 12) for i in range(ceil(top / step - 1e-9) + 1)]
+    step = next(scale * nice for nice in (1, 2, 5, 10) if scale * nice * most >= top * (1 - _NOTHING))
+    return [round(step * i, 12) for i in range(ceil(top / step - _NOTHING) + 1)]
 
 
 class _Scale:

@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 
 
 def curves(ledger: Ledger, status: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The curve of each arm against what it spent, by each cost that was spent at all, and what changed.
+    """The curve of each arm against money, or output tokens where none was spent, and against questions; what changed.
 
     An arm counts what it has paid for itself. Bands are the bootstrap over questions at 95 %: they show what other
     held-out questions might have given, and know nothing of the luck of a seed.
@@ -28,15 +28,16 @@ def curves(ledger: Ledger, status: dict[str, Any], seed: int) -> dict[str, Any]:
     """
     rounds = {MAIN: status["rounds"]} | ({CONTROL: status["control"]["rounds"]} if status["control"] else {})
     found = {arm: _curve(ledger.of(arm), rows, seed) for arm, rows in rounds.items() if rows}
-    spent = [name for name in _COSTS if any(curve.costs[name][-1] > 0 for curve in found.values())]
+    spent = [name for name in ("money", "tokens_out") if any(curve.costs[name][-1] > 0 for curve in found.values())]
+    costs = [*spent[:1], "questions"]
     return {
         "heldout": len(found[MAIN].right[0]) if found else 0,
         "currency": status["spent"]["currency"],
-        "costs": spent or ["questions"],
+        "costs": costs,
         "arms": {
             arm: {
                 "rounds": [_point(curve, place, row) for place, row in enumerate(rounds[arm])],
-                "bands": {name: _band(curve, name) for name in spent or ["questions"]},
+                "bands": {name: _band(curve, name) for name in costs},
             }
             for arm, curve in found.items()
         },
@@ -140,9 +141,9 @@ def _figure(told: dict[str, Any]) -> Figure:
         "over questions, without the luck of a seed; it decides nothing. Each arm counts what it paid itself"
         + (f"; {shared} replies that both used stand where they were paid." if shared else ".")
     )
-    costs = [name for name in found["costs"] if name != "tokens_out" or "money" not in found["costs"]]
     charts = [
-        Lines(x=label(cost, found["currency"]), y="held-out accuracy (%)", lines=_lines(found, cost)) for cost in costs
+        Lines(x=label(cost, found["currency"]), y="held-out accuracy (%)", lines=_lines(found, cost))
+        for cost in found["costs"]
     ]
     return Figure(title="Held-out accuracy by what was spent", caption=caption, charts=charts, table=_table(found))
 
