@@ -318,8 +318,7 @@ class Experiment(_Section):
         free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
         absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
         free = (*free, *(key for key, there in absent if not there))
-        flat = _flat(self.resolved())
-        return {key: value for key, value in flat.items() if not key.startswith(free)}
+        return {key: value for key, value in flat(self.resolved()).items() if not key.startswith(free)}
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -380,10 +379,11 @@ def _keys(path: Sequence[str]) -> list[str]:
     return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))
 
 
-def _flat(value: object, prefix: str = "") -> dict[str, Any]:
+def flat(value: object, prefix: str = "") -> dict[str, Any]:
+    """The values of nested keys under their dotted ones; what is empty is a value."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     out: dict[str, Any] = {}
     for key, inner in cast("dict[str, Any]", value).items():
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+        out |= flat(inner, f"{prefix}.{key}" if prefix else key)
     return out

@@ -31,6 +31,20 @@ def status(folder: Run, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def report(
+    folder: Run,
+    to: Annotated[str, typer.Option("--format", help="html, md or json.")] = "html",
+    target: Annotated[Path | None, typer.Option("--out", help="File to write; DIR/report.html by default.")] = None,
+) -> None:
+    """Writes what a run did, bought and showed: one page that needs no network, Markdown, or JSON."""
+    from elad.report.report import write
+
+    path = target or folder / f"report.{to}"
+    write(folder, to, path)
+    out.print(f"report: {path}", highlight=False, markup=False)
+
+
+@app.command()
 def ledger(
     folder: Run,
     check: Annotated[bool, typer.Option("--check", help="Fail when the books do not add up.")] = False,

@@ -11,7 +11,8 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from enum import StrEnum
 from itertools import chain
@@ -182,6 +183,15 @@ class Ledger:
         seen.arm = arm
         return seen
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Inside the block a reader sees one moment, whatever a run under way appends meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     def append(
         self,
         kind: Kind,
@@ -253,6 +263,11 @@ class Ledger:
         """
         replies = (from_json(Reply, event.payload) for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind))
         return sum((reply.bought if as_bought else reply.charge for reply in replies), Charge())
+
+    def last_at(self) -> float:
+        """When the newest event of all arms was appended, in Unix seconds; 0 before the first."""
+        row = self._db.execute("SELECT at FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return row[0] if row else 0.0
 
     def elapsed_seconds(self) -> float:
         """Working time so far, of all arms: between the events of each session, one after the other.
