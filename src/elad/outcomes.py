@@ -64,6 +64,8 @@ class RevisionOutcome(StrEnum):
     REPAIRED = "repaired"
     REWRITTEN = "rewritten"
     """A fresh explanation, by the controls `rewrite` and `answer_only`; trained on."""
+    EDITED = "edited"
+    """A reviewer's own chain in the place of the teacher's; trained on. No reviser gives it."""
     UNREADABLE = "unreadable"
     """The reply could not be read, also after one repair turn."""
     BAD_INDEX = "bad index"
@@ -81,7 +83,7 @@ class RevisionOutcome(StrEnum):
     @property
     def trainable(self) -> bool:
         """Whether a revision with this outcome may be trained on."""
-        return self in (self.ACCEPTED, self.REPAIRED, self.REWRITTEN)
+        return self in (self.ACCEPTED, self.REPAIRED, self.REWRITTEN, self.EDITED)
 
 
 class Verdict(StrEnum):
@@ -90,3 +92,16 @@ class Verdict(StrEnum):
     RIGHT = "right"
     WRONG = "wrong"
     UNJUDGED = "unjudged"
+
+
+class Decision(StrEnum):
+    """What a reviewer made of a revision."""
+
+    ACCEPT = "accept"
+    """As the teacher left it."""
+    REJECT = "reject"
+    """Not to be learnt from."""
+    EDIT = "edit"
+    """Learnt from as the reviewer has written it."""
+    UNDO = "undo"
+    """The last decision that stood is taken back."""

@@ -2,7 +2,7 @@
 
 import time
 from array import array
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
+from elad.ledger.people import Review
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Named, Progress, Silent
@@ -63,6 +64,8 @@ class World:
     """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
+    heard: Mapping[str, Review] = field(default_factory=dict[str, Review])
+    """What reviewers have said of revisions, by their key, as the newest student was trained by it."""
 
     @property
     def task(self) -> Task:

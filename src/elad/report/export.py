@@ -10,6 +10,7 @@ from typing import Any
 from elad.errors import InputError, RunFolderError, nearest
 from elad.kinds import build
 from elad.ledger.events import MAIN, Event, Kind, Ledger
+from elad.ledger.people import Review, reviewed, standing
 from elad.outcomes import RevisionOutcome, Verdict
 from elad.protocols import Task
 from elad.records import Problem, Revision, from_json, to_json
@@ -18,6 +19,8 @@ from elad.steps import split
 
 def export(folder: Path, to: str, target: Path) -> int:
     """Writes the rows of a run as JSON Lines; gives how many. The file appears whole or not at all.
+
+    A revision that a reviewer rejected gives no row, one that was edited gives its row as edited.
 
     Raises: InputError for an unknown format, RunFolderError without a ledger or with other data.
     """
@@ -90,13 +93,19 @@ def _rows(folder: Path, shape: Shape) -> Iterator[dict[str, Any]]:
         picks = [event.payload["problem"] for event in ledger.events(Kind.PICK)]
         problems = {problem["id"]: from_json(Problem, problem) for problem in picks}
         place = {problem["id"]: i for i, problem in enumerate(picks)}
+        reviews = standing(ledger)
         # the teacher's replies came in any order; the rows do not depend on it
         unique = {event.key: event for event in reversed(list(ledger.events(Kind.REVISION)))}  # two arms may share one
         for event in sorted(unique.values(), key=lambda event: (place[event.payload["problem_id"]], event.seq)):
-            revision = from_json(Revision, event.payload)
-            row = shape(revision, problems[revision.problem_id], task)
-            if row is not None:
-                yield row | {"provenance": _provenance(event, revision)}
+            review = reviews.get(event.key)
+            revision = reviewed(from_json(Revision, event.payload), review)
+            row = shape(revision, problems[revision.problem_id], task) if revision else None
+            if revision and row is not None:
+                yield row | {"provenance": _provenance(event, revision) | _reviewer(review)}
+
+
+def _reviewer(review: Review | None) -> dict[str, Any]:
+    return {"reviewer": review.reviewer, "decision": review.decision} if review else {}
 
 
 def _provenance(event: Event, revision: Revision) -> dict[str, Any]:
