@@ -49,7 +49,7 @@ class Draft:
     first: str | None
     """What it concludes before any step; None too where nobody asked."""
     grade: Grade | None
-    """None without a gold answer."""
+    """None without a gold answer, and of a chain that is longer than a page shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,8 @@ def _drafts(
         chain = from_json(Chain, graded)
         revision = revised.get((event.round, event.arm))
         verdicts = revision.verdicts if revision and revision.before == chain.text else ()
-        grade = task.grade(problem, chain) if problem and problem.answer is not None else None
+        gradable = problem is not None and problem.answer is not None and len(chain.text) <= MOST_CHARACTERS
+        grade = task.grade(problem, chain) if problem and gradable else None
         made.append(
             Draft(
                 round=event.round,
@@ -190,7 +191,7 @@ def _repair(event: Event, index: Index, ledger: Ledger, problem: Problem | None,
 
 
 def _right(after: str | None, problem: Problem | None, task: Task) -> bool | None:
-    if after is None or problem is None or problem.answer is None:
+    if after is None or problem is None or problem.answer is None or len(after) > MOST_CHARACTERS:
         return None
     return task.same(task.parse(after, problem).answer, problem.answer, problem)
 
