@@ -5,10 +5,12 @@ from array import array
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from elad.abilities import Attending
 from elad.claim import claim
 from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
@@ -124,6 +126,8 @@ class World:
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+            if isinstance(teacher, Attending):
+                teacher.attend(partial(ledger.get, Kind.ANSWER), told.note)
             lenders = [*([ledger] if len(parts) > 1 else []), *recalled]
             main = cls(
                 experiment=parts[MAIN],

@@ -1,6 +1,7 @@
 """The pages and what they send back, as one application."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from elad.ledger.events import Kind
 from elad.ledger.people import review_of
 from elad.outcomes import RevisionOutcome
 from elad.web.agreement import agreement
+from elad.web.answering import JUDGES, Open, respond, waiting
 from elad.web.desk import Desk
 from elad.web.doors import Doors
 from elad.web.forms import Refused, form_of, session_of
@@ -59,6 +61,9 @@ def application(open_desk: Callable[[], Desk], doors: Doors, hosts: frozenset[st
         ("/", "GET", pages.table),
         ("/questions/{key}", "GET", pages.question),
         ("/questions/{key}/review", "POST", pages.review),
+        ("/waiting", "GET", pages.waiting),
+        ("/waiting/{key}", "GET", pages.request),
+        ("/waiting/{key}", "POST", pages.answer),
         ("/run", "GET", pages.run),
         ("/run/now", "GET", pages.run_now),
         ("/run/stream", "GET", pages.stream),
@@ -130,6 +135,33 @@ class Pages:
         more = {"wanted": wanted, "before": before, "after": after}
         return self._page(request, name, sheet=self._sheet(key), said=said, **more)
 
+    async def waiting(self, request: Request) -> HTMLResponse:
+        """What the run asks people, where they are its teacher."""
+        self.desk.refresh()
+        return self._page(request, "waiting.html", open=waiting(self.desk), said=None)
+
+    async def request(self, request: Request, key: str) -> HTMLResponse:
+        """One of these requests, to be answered."""
+        return self._page(request, "request.html", asked=self._asked(key), judges=JUDGES, said=None, fields={})
+
+    async def answer(self, request: Request, key: str) -> Response:
+        """An answer; then what is still open, or the same form again with what was wrong in it."""
+        fields, reviewer = await form_of(request), session_of(request).reviewer
+        asked = self._asked(key)
+        said = respond(self.desk, asked, fields, reviewer, time.time())
+        if not said.good:
+            return self._page(request, "request.html", asked=asked, judges=JUDGES, said=said, fields=fields)
+        self.desk.refresh()
+        left = waiting(self.desk)
+        return RedirectResponse(f"/waiting/{left[0].key}" if left else "/waiting", 303)
+
+    def _asked(self, key: str) -> Open:
+        self.desk.refresh()
+        found = next((one for one in waiting(self.desk) if one.key == key), None)
+        if found is None:
+            raise Refused(404, "Nothing of this kind waits for an answer; somebody may have given it.")
+        return found
+
     async def run(self, request: Request) -> HTMLResponse:
         """Where the run is, what it measured, and how far reviewers agree."""
         return self._run(request, "run.html")
@@ -177,4 +209,5 @@ class Pages:
 
     def _page(self, request: Request, name: str, **values: Any) -> HTMLResponse:
         session = session_of(request)
-        return page(name, session=session, run=self.desk.name, **values)
+        human = self.desk.settings["teacher"]["kind"] == "human"
+        return page(name, session=session, run=self.desk.name, human=human, **values)
