@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 from loop_kit import experiment, problems
-from web_kit import Seat, append, bought, sitting
+from web_kit import HOSTILE, Seat, append, bought, make_hostile, sitting
 
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
@@ -16,21 +15,6 @@ from elad.loop import run
 from elad.web.index import key_of
 from elad.web.shown import MOST_CHARACTERS, shown
 from elad.web.wanted import PAGE_ROWS, Wanted
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg/onload=alert(1)>',
-    "' onmouseover='alert(1)",
-    "javascript:alert(1)",
-    "</textarea><script>alert(1)</script>",
-    "{{ 7 * 7 }} {% raw %} ${7*7} <%= 7*7 %>",
-    "[a link](javascript:alert(1)) **bold** `code` | table |",
-    r"$\frac{1}{2}$ \input{/etc/passwd} \href{javascript:alert(1)}{x}",
-    "<!-- --> ]]> <![CDATA[ &lt;b&gt; &#60;b&#62;",
-    '<form action="//evil.example"><input name=csrf>',
-    '<a href="//evil.example" hx-get="/run" hx-trigger="load">x</a>',
-)
 
 
 @pytest.fixture(scope="module")
@@ -123,23 +107,8 @@ def test_a_held_out_question_shows_its_grade_round_by_round(seat: Seat) -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose questions, and what student and teacher say of them, are attacks."""
     folder = tmp_path_factory.mktemp("hostile")
-    plain = problems(len(HOSTILE), 1, "p")
-    pool = tuple(
-        replace(one, id=f"{n} {text}", question=f"{text} {one.question}", metadata={"x": text})
-        for n, (one, text) in enumerate(zip(plain, HOSTILE, strict=True))
-    )
-    data = Data(pool=pool, heldout=problems(2, 2, "h"))
-    run(experiment("rounds.count=1", f"rounds.questions={len(HOSTILE)}", data=data), folder)
-    for n, (_, problem, revision) in enumerate(bought(folder)):
-        text = HOSTILE[n]
-        said = revision | {"after": f"{text}\nThe answer is 7.", "edit": text, "reason": text, "answer": text}
-        append(folder, Kind.REVISION, f"hostile{n}", said | {"problem_id": problem.id, "reviser": text}, 2)
-        step = {"text": text, "start": 0, "end": len(text)}
-        chain = {"text": text, "steps": [step], "answer": text, "outcome": "parsed", "tail": text}
-        chain |= {"problem_id": problem.id, "sampling": {}, "seed": 0, "tokens": 1}
-        append(folder, Kind.DRAFT, f"hostile{n}", chain, 2)
+    make_hostile(folder)
     return folder
 
 

@@ -3,22 +3,41 @@
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loop_kit import experiment, problems
 
 pytest.importorskip("fastapi", reason="needs the extra `web`")
 
 from starlette.testclient import TestClient
 
+from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
-from elad.records import Problem
+from elad.loop import run
+from elad.records import Problem, from_json
 from elad.web.app import application
 from elad.web.desk import Desk
 from elad.web.doors import Doors
+from elad.web.index import key_of
 
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg/onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "</textarea><script>alert(1)</script>",
+    "{{ 7 * 7 }} {% raw %} ${7*7} <%= 7*7 %>",
+    "[a link](javascript:alert(1)) **bold** `code` | table |",
+    r"$\frac{1}{2}$ \input{/etc/passwd} \href{javascript:alert(1)}{x}",
+    "<!-- --> ]]> <![CDATA[ &lt;b&gt; &#60;b&#62;",
+    '<form action="//evil.example"><input name=csrf>',
+    '<a href="//evil.example" hx-get="/run" hx-trigger="load">x</a>',
+)
 ORIGIN = {"origin": "http://testserver"}
 
 
@@ -92,10 +111,26 @@ def bought(folder: Path) -> list[tuple[str, Problem, dict[str, Any]]]:
     with Ledger(folder, write=False) as ledger:
         revised = {event.payload["problem_id"]: event for event in ledger.events(Kind.REVISION)}
         picks = [event.payload for event in ledger.events(Kind.PICK)]
-    from elad.records import from_json
-    from elad.web.index import key_of
-
     return [
         (key_of("pool", pick["problem_id"]), from_json(Problem, pick["problem"]), revised[pick["problem_id"]].payload)
         for pick in picks
     ]
+
+
+def make_hostile(folder: Path) -> None:
+    """A run whose questions, and what student and teacher say of them, are attacks."""
+    plain = problems(len(HOSTILE), 1, "p")
+    pool = tuple(
+        replace(one, id=f"{n} {text}", question=f"{text} {one.question}", metadata={"x": text})
+        for n, (one, text) in enumerate(zip(plain, HOSTILE, strict=True))
+    )
+    data = Data(pool=pool, heldout=problems(2, 2, "h"))
+    run(experiment("rounds.count=1", f"rounds.questions={len(HOSTILE)}", data=data), folder)
+    for n, (_, problem, revision) in enumerate(bought(folder)):
+        text = HOSTILE[n]
+        said = revision | {"after": f"{text}\nThe answer is 7.", "edit": text, "reason": text, "answer": text}
+        append(folder, Kind.REVISION, f"hostile{n}", said | {"problem_id": problem.id, "reviser": text}, 2)
+        step = {"text": text, "start": 0, "end": len(text)}
+        chain = {"text": text, "steps": [step], "answer": text, "outcome": "parsed", "tail": text}
+        chain |= {"problem_id": problem.id, "sampling": {}, "seed": 0, "tokens": 1}
+        append(folder, Kind.DRAFT, f"hostile{n}", chain, 2)

@@ -8,7 +8,7 @@ their part and id, which is all of them that an address ever holds.
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from elad.ledger.events import Event, Kind, Ledger
@@ -87,7 +87,7 @@ class Index:
         """`settings` are those of the experiment, as the session tells them."""
         self._db = sqlite3.connect("")  # on disk, in a file without a name
         self._db.executescript(_SCHEMA)
-        self._take: Mapping[Kind, Callable[[Event, Ledger], None]] = {
+        self._take: dict[Kind, Callable[[Event, Ledger], None]] = {
             Kind.DRAFT: self._draft,
             Kind.SCORE: self._score,
             Kind.PICK: self._pick,
@@ -96,8 +96,12 @@ class Index:
             Kind.REVIEW: self._review,
         }
         if settings["teacher"]["kind"] == "human":
-            requests = (Kind.REQUEST, self._request), (Kind.REPLY, self._ended), (Kind.LOST, self._ended)
-            self._take |= {**dict(requests), Kind.ANSWER: self._answered}
+            self._take |= {
+                Kind.REQUEST: self._request,
+                Kind.REPLY: self._ended,
+                Kind.LOST: self._ended,
+                Kind.ANSWER: self._answered,
+            }
         self._measures = _measures(settings)
         self._places = Counter[str]()
         self.seq = 0
@@ -113,13 +117,15 @@ class Index:
         self._db.close()
 
     def refresh(self, ledger: Ledger) -> None:
-        """Takes in what was appended since the last time."""
+        """Takes in what was appended since the last time, all of it or nothing."""
+        seq, tally = self.seq, replace(self.tally, counts=Counter(self.tally.counts))
         with self._db:
-            for event in ledger.of(None).events(after=self.seq):
+            for event in ledger.of(None).events(after=seq):
                 if take := self._take.get(event.kind):
                     take(event, ledger)
-                self.tally.add(event)
-                self.seq = event.seq
+                tally.add(event)
+                seq = event.seq
+        self.seq, self.tally = seq, tally
 
     def page(self, wanted: Wanted) -> Page:
         """The rows of a page."""

@@ -14,6 +14,7 @@ from elad.web.guard import ENTRANCE
 
 LOOPBACK = "127.0.0.1"
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_EVERYWHERE = ("", "0.0.0.0", "::")
 _GRACE_SECONDS = 2
 
 
@@ -23,6 +24,8 @@ def serve(folder: Path, reviewers: Sequence[str], *, host: str, port: int, tell:
     With port 0 the system chooses one. Raises: RunFolderError for a folder that holds no run, InputError where it
     cannot listen there.
     """
+    if host in _EVERYWHERE:
+        raise InputError(f"--host {host}: give the name or address that reviewers will use; other names are refused")
     desk = Desk(folder)
     listening = _listen(host, port)
     taken = listening.getsockname()[1]
