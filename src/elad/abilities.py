@@ -1,8 +1,8 @@
-"""What some students can besides (`protocols.Student`): abilities that not every engine has."""
+"""What some students and teachers can besides (`protocols`): abilities that not every one of them has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from elad.learning import Guide
 from elad.protocols import Prompt
@@ -50,4 +50,13 @@ class Guides(Protocol):
 
     def guide(self) -> Guide:
         """It, as it is; it stays so."""
+        ...
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """A teacher whose replies people write into the ledger of the run."""
+
+    def attend(self, answer: Callable[[str], Mapping[str, Any] | None], note: Callable[[str], None]) -> None:
+        """Tells it where the answer to a request of this key is found once there is one, and who is told of waiting."""
         ...

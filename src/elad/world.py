@@ -2,19 +2,22 @@
 
 import time
 from array import array
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from elad.abilities import Attending
 from elad.claim import claim
 from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
+from elad.ledger.people import Review
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Named, Progress, Silent
@@ -63,6 +66,8 @@ class World:
     """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
+    heard: Mapping[str, Review] = field(default_factory=dict[str, Review])
+    """What reviewers have said of revisions, by their key, as the newest student was trained by it."""
 
     @property
     def task(self) -> Task:
@@ -121,6 +126,8 @@ class World:
             claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+            if isinstance(teacher, Attending):
+                teacher.attend(partial(ledger.get, Kind.ANSWER), told.note)
             lenders = [*([ledger] if len(parts) > 1 else []), *recalled]
             main = cls(
                 experiment=parts[MAIN],

@@ -126,6 +126,18 @@ def test_memory_and_time_of_a_larger_pool() -> None:
     assert not script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(300, 5.0, 55.0)])["met"]
 
 
+def test_the_review_page_is_judged_by_its_slowest_address_and_its_memory() -> None:
+    def row(questions: int, ms: float, peak: float) -> dict[str, Any]:
+        names = [*script("review").TABLE, *script("review").OTHERS]
+        times = {name: [ms / 2] * 3 for name in names} | {names[-3]: [ms, ms, 10 * ms], names[-1]: [999.0]}
+        return {"questions": questions, "ms": times, "peak_mib": peak, "open_seconds": 1.0}
+
+    told = script("review").verdict([row(1000, 10, 50.0), row(2024, 100, 50.5)])
+    assert (told["ratio"], told["met"], told["bytes_a_question"], told["spread"]) == (0.5, True, 512, [0.5, 5.0])
+    assert not script("review").verdict([row(1000, 10, 50.0), row(2024, 201, 50.0)])["met"]
+    assert not script("review").verdict([row(1000, 10, 50.0), row(2024, 10, 60.0)])["met"]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from elad.kinds import build
 from elad.ledger.events import Kind, Ledger
+from elad.ledger.people import Review, reviewed, standing
 from elad.ledger.sessions import last_session, teacher_of
 from elad.outcomes import RevisionOutcome, Verdict
 from elad.protocols import Task
@@ -86,21 +87,23 @@ SHAPES: dict[str, Shape] = {"messages": messages, "preference": preference, "ste
 def rows(folder: Path, shape: Shape) -> Iterator[Row]:
     """The rows of a run, in the order of its picks, whatever order the replies came in.
 
-    One is held at a time. Two arms that share a revision have one row. Raises: RunFolderError without a ledger, or
+    One is held at a time. Two arms that share a revision have one row. One that a reviewer rejected has none, one that
+    was edited is as edited. Raises: RunFolderError without a ledger, or
     where no session was begun.
     """
     with Ledger(folder, write=False) as ledger:
         task = build("elad.tasks", last_session(ledger)["experiment"]["task"], "task")
-        run, teacher = ledger.meta("name"), teacher_of(ledger)
+        run, teacher, reviews = ledger.meta("name"), teacher_of(ledger), standing(ledger)
         for bought in _bought(ledger):
-            revision = from_json(Revision, ledger.get(Kind.REVISION, bought.key))
+            review = reviews.get(bought.key)
+            revision = reviewed(from_json(Revision, ledger.get(Kind.REVISION, bought.key)), review)
             pick = ledger.of(bought.arm).get(Kind.PICK, bought.pick)
             assert pick is not None
-            row = shape(revision, from_json(Problem, pick["problem"]), task)
-            if row is not None:
+            row = shape(revision, from_json(Problem, pick["problem"]), task) if revision else None
+            if revision and row is not None:
                 score = pick["aggregate"]
                 told = {"run": run, "round": bought.round, "arm": bought.arm, "teacher": teacher, "score": score}
-                yield row | {"provenance": told | _provenance(revision)}
+                yield row | {"provenance": told | _provenance(revision) | _reviewer(review)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,11 @@ def _provenance(revision: Revision) -> Row:
         "prompt_versions": list(revision.prompt_versions),
         "charge": to_json(revision.charge),
     }
+
+
+def _reviewer(review: Review | None) -> Row:
+    """Who has reviewed it, and how; both None where nobody has."""
+    return {"reviewer": review and review.reviewer, "decision": review and review.decision.value}
 
 
 def _judged(revision: Revision) -> tuple[Step, ...]:

@@ -70,6 +70,8 @@ _PROVENANCE: _Kind = {
     "requests": ["text"],
     "prompt_versions": ["text"],
     "charge": _CHARGE,
+    "reviewer": "text",
+    "decision": "text",
 }
 _TRL: dict[str, dict[str, _Kind]] = {
     "messages": {"messages": _MESSAGES},

@@ -9,6 +9,7 @@ from elad.evaluation.intervals import bootstrap_mean, wilson
 from elad.kinds import describe
 from elad.learning import Lesson
 from elad.ledger.events import Kind
+from elad.ledger.people import reviewed
 from elad.outcomes import ParseOutcome
 from elad.protocols import Student
 from elad.records import (
@@ -24,12 +25,13 @@ from elad.records import (
 )
 from elad.stages.drafting import DRAFT_CHUNK, chains, draft_key
 from elad.stages.guiding import SOURCE, explained, shown, wants
+from elad.stages.hearing import hear
 from elad.training.objectives.sft import Sft
 from elad.world import World
 
 
 def learn(world: World, number: int) -> Student:
-    """A student trained on the warm-up rows and all that was bought up to this round.
+    """A student trained on the warm-up rows and all that was bought up to this round, as reviewers have left it.
 
     With `warm_start` the last student goes on, on this round's rows alone. Nothing new to learn
     from leaves the student as it is. Rows that are too long are told of, and counted in `world`. A training
@@ -39,6 +41,7 @@ def learn(world: World, number: int) -> Student:
     """
     training = world.experiment.training
     onward = training.warm_start and number > 0
+    world.heard = hear(world, number)
     start = world.student if onward else world.base
     bought = _bought(world, only=number if training.warm_start else None, up_to=number)
     examples = ([] if onward else _warmup(world)) + bought
@@ -247,9 +250,12 @@ def _example(world: World, problem: Problem, target: str, source: str = "warmup"
 
 
 def _bought(world: World, *, only: int | None, up_to: int) -> list[Example]:
-    """Examples from all revisions that may be trained on, in the order of the picks, which hold their questions."""
+    """Examples from all revisions that may be trained on, in the order of the picks, which hold their questions.
+
+    What a reviewer has rejected is not among them; what one has edited is, as it was edited.
+    """
     revised = {
-        event.payload["problem_id"]: from_json(Revision, event.payload)
+        event.payload["problem_id"]: reviewed(from_json(Revision, event.payload), world.heard.get(event.key))
         for event in world.ledger.events(Kind.REVISION)
         if event.round <= up_to and only in (None, event.round)
     }
