@@ -1,7 +1,8 @@
 """Strategies by name: a file's name is its `kind`, and the import system is the registry.
 
 `{kind: top, ...}` in room `elad.selection` is the one class in `__all__` of `elad/selection/top.py`,
-built from the other keys. `kind: my_module:MyClass` takes a class of the user's own.
+built from the other keys. `kind: my_module:MyClass` takes a class of the user's own, and so does what is new in a
+method's file: `elad.methods.NAME:Class`.
 """
 
 import dataclasses
@@ -58,7 +59,8 @@ def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:
     """The mapping that `build` makes the strategy from again, as plain JSON values."""
     strategy = cast("type[Any]", type(value))
     module, name = strategy.__module__, strategy.__qualname__
-    kind = module.rpartition(".")[2] if module.startswith("elad.") else f"{module}:{name}"
+    of_a_room = module.startswith("elad.") and not module.startswith("elad.methods.")
+    kind = module.rpartition(".")[2] if of_a_room else f"{module}:{name}"
     fields: dict[str, Any] = _adapter(strategy).dump_python(value, mode="json")
     return {tag: kind} | {key.rstrip("_"): fields[key] for key in sorted(fields)}
 
