@@ -37,6 +37,7 @@ class Prompt:
     """What a student is given: a conversation, and the start of its own reply."""
 
     messages: tuple[Message, ...]
+    """Without any, what follows is a reply to nothing: only the mark that opens one stands before it."""
     prefix: str = ""
     """Text that the student has already said; generation goes on right after it."""
     seed: int = 0
