@@ -276,6 +276,16 @@ class Gradual(Uncertainty, Protocol):
 
 
 @runtime_checkable
+class Indirect(Uncertainty, Protocol):
+    """A score that may be of something else than what the student drafted, such as the answers that the data give."""
+
+    @property
+    def of_drafts(self) -> bool:
+        """Whether it is of the drafts after all, so that it says little while they cannot be read."""
+        ...
+
+
+@runtime_checkable
 class Suited(Protocol):
     """A strategy that does not go with every task, and says so when an experiment is built."""
 
