@@ -37,6 +37,7 @@ class Prompt:
     """What a student is given: a conversation, and the start of its own reply."""
 
     messages: tuple[Message, ...]
+    """Without any, what follows is a reply to nothing: only the mark that opens one stands before it."""
     prefix: str = ""
     """Text that the student has already said; generation goes on right after it."""
     seed: int = 0
@@ -271,6 +272,16 @@ class Gradual(Uncertainty, Protocol):
         seed: int,
     ) -> list[StepScores]:
         """What a call gives, from scores by few samples and the samples that they lack."""
+        ...
+
+
+@runtime_checkable
+class Indirect(Uncertainty, Protocol):
+    """A score that may be of something else than what the student drafted, such as the answers that the data give."""
+
+    @property
+    def of_drafts(self) -> bool:
+        """Whether it is of the drafts after all, so that it says little while they cannot be read."""
         ...
 
 

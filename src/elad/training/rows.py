@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elad.errors import StudentError
 from elad.packing.layout import laid_out
 from elad.packing.tree import packs
 from elad.protocols import Prompt
@@ -55,15 +56,33 @@ def encode_fitting(tokenizer: Any, prompt: Prompt, *, most: int, context: int) -
 
 
 def encode_messages(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation that a reply follows.
+    """Token ids of a conversation that a reply follows; without any messages, of what marks a reply, so never none.
 
     A tokenizer without a chat template gets the contents, one a paragraph.
+    Raises: StudentError where there are no messages, and the template marks no reply.
     """
     if tokenizer.chat_template is None:
         return encode_text(tokenizer, "\n\n".join(m.content for m in messages) + "\n\n")
+    if not messages:
+        return encode_text(tokenizer, _marker(tokenizer))
+    return encode_text(tokenizer, _templated(tokenizer, messages, open_=True))
+
+
+def _marker(tokenizer: Any) -> str:
+    """What the chat template puts between a conversation and its reply, after what it begins every text with."""
+    asked = (Message(role="user", content="?"),)
+    closed, whole = (_templated(tokenizer, asked, open_=open_) for open_ in (False, True))
+    marker, begin = whole.removeprefix(closed), tokenizer.bos_token or ""
+    if begin and whole.startswith(begin) and not marker.startswith(begin):
+        marker = begin + marker
+    if not (marker and whole.startswith(closed)):
+        raise StudentError(f"{tokenizer.name_or_path}: its chat template does not mark where a reply begins")
+    return marker
+
+
+def _templated(tokenizer: Any, messages: Sequence[Message], *, open_: bool) -> str:
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    return encode_text(tokenizer, text)
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=open_, tokenize=False)
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
