@@ -310,3 +310,35 @@ def test_a_place_is_told_of_by_the_chains_that_have_it(monkeypatch: pytest.Monke
     ]
     assert [line["inter"] for line in lines] == [[1.0, None], [0.0, None], [0.25, None]]
     assert [line["intra"] for line in lines] == [[0.0, None], [1.0, None], [0.75, None]]
+
+
+def test_made_up_facts_share_no_name_and_half_of_them_are_taught() -> None:
+    facts = script("knowledge_detection").made_up(60, 1)
+    answers = [fact.problem.answer for fact in facts]
+    assert len(set(answers)) == 60
+    assert sum(fact.taught for fact in facts) == 30
+    for fact in facts:
+        assert fact.problem.answer in fact.problem.metadata["passage"]
+        assert fact.problem.answer not in fact.problem.question
+        assert fact.problem.context is None
+        assert sum(fact.problem.answer in other.problem.metadata["passage"].split() for other in facts) <= 1
+    assert facts == script("knowledge_detection").made_up(60, 1)
+    assert facts != script("knowledge_detection").made_up(60, 2)
+
+
+def test_knowledge_detection_is_judged_by_its_worst_seed() -> None:
+    def row(seed: int, arm: str, auroc: float) -> dict[str, Any]:
+        halves = {"untaught": 0.1, "taught": 0.9}
+        same = {
+            "differ": 0.9,
+            "judge": "student",
+            "kept": dict.fromkeys(map(str, script("knowledge_detection").BOUNDS), 4),
+        }
+        return {"seed": seed, "arm": arm, "auroc": auroc, "accuracy": [halves, halves], **same}
+
+    rows = [row(seed, arm, auroc) for seed, auroc in ((0, 0.9), (1, 0.7)) for arm in ("filtered", "all")]
+    told = script("knowledge_detection").verdict(rows)
+    assert told.keys() | {"name"} >= PROMISED
+    assert (told["ratio"], told["met"], told["runs"], told["spread"]) == (0.8, False, 2, [0.7, 0.9])
+    assert told["accuracy"]["all"][1] == {"untaught": 0.1, "taught": 0.9}
+    assert script("knowledge_detection").verdict(rows[:2])["met"]
