@@ -58,7 +58,8 @@ def describe(value: Any, *, tag: str = "kind") -> dict[str, Any]:
     """The mapping that `build` makes the strategy from again, as plain JSON values."""
     strategy = cast("type[Any]", type(value))
     module, name = strategy.__module__, strategy.__qualname__
-    kind = module.rpartition(".")[2] if module.startswith("elad.") else f"{module}:{name}"
+    in_a_room = module.startswith("elad.") and not module.startswith("elad.methods.")
+    kind = module.rpartition(".")[2] if in_a_room else f"{module}:{name}"
     fields: dict[str, Any] = _adapter(strategy).dump_python(value, mode="json")
     return {tag: kind} | {key.rstrip("_"): fields[key] for key in sorted(fields)}
 

@@ -62,7 +62,7 @@ class Targets:
     view: View | None = None
     """With `Need.GUIDE`."""
     reference_R: "Tensor | None" = None
-    """With `Need.REFERENCE`: the sum of log-probabilities of a row's targets, in nats."""
+    """With `Need.REFERENCE`: the sum of log-probabilities of a row's targets, each by its weight, in nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ PROMISED = {
     "stopping": {"value", "stable", "confident"},
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
-    "training/objectives": {"sft"},
+    "training/objectives": {"sft", "forward_kl", "soft", "dpo"},
 }
 """The kinds that the documentation names, by room; a room may hold more."""
 

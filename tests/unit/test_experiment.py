@@ -1,5 +1,6 @@
 """The configuration: what it takes, what it refuses and in which words, and what makes two the same."""
 
+from dataclasses import make_dataclass
 from math import inf, isinf, isnan, nan
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,12 @@ def test_every_kind_is_listed_by_its_file(room: str) -> None:
 def test_a_class_of_ones_own_is_a_kind() -> None:
     top = build("elad.selection", {"kind": "elad.selection.top:Top"}, "selector")
     assert describe(top) == {"kind": "top"}
+
+
+def test_what_is_new_in_a_method_is_told_by_module_and_class_and_not_as_if_it_stood_in_the_room() -> None:
+    made = make_dataclass("New", [("share", float, 0.5)], frozen=True, kw_only=True)
+    made.__module__ = "elad.methods.made_up"
+    assert describe(made()) == {"kind": "elad.methods.made_up:New", "share": 0.5}
 
 
 def test_a_file_names_itself_in_its_errors_and_paths_are_relative_to_it(tmp_path: Path) -> None:
