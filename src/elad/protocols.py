@@ -352,9 +352,30 @@ class Stopping(Protocol):
     def __call__(self, course: Course) -> Ruling: ...
 
 
-Ask: TypeAlias = Request | Prompt
-"""A reviser asks the teacher with a `Request`, and lets the student go on with a `Prompt`."""
-Told: TypeAlias = Reply | Generation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A prompt whose reply is drawn in a way of its own, and not as the run drafts."""
+
+    prompt: Prompt
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """How likely the student finds each of these texts, right after a prompt."""
+
+    prompt: Prompt
+    options: tuple[str, ...]
+
+
+Weights: TypeAlias = tuple[tuple[float, ...], ...]
+"""Of each option, the log-probability of each of its tokens; none where it does not fit the context."""
+
+Consult: TypeAlias = Prompt | Sample | Weighing
+"""What a reviser asks of the student; a bare `Prompt` is drawn as the run drafts."""
+Ask: TypeAlias = Request | Consult
+"""A `Request` goes to the teacher."""
+Told: TypeAlias = Reply | Generation | Weights
 Revising: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], Revision]
 
 
