@@ -20,7 +20,7 @@ from pydantic import (
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
-from elad.learning import Feed, Need, Objective
+from elad.learning import AdaptiveFeed, Feed, Need, Objective
 from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
 from elad.protocols import (
@@ -167,7 +167,7 @@ class Experiment(_Section):
     objective: Annotated[Objective, _strategy("elad.training.objectives", "objective")] = Field(
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
-    feed: Annotated[Feed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
+    feed: Annotated[Feed | AdaptiveFeed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
     """What has a say in what each training batch is made of; None takes the rows as they are."""
     guide: Guide | None = None
     drafting: Drafting = Drafting()
@@ -225,6 +225,9 @@ class Experiment(_Section):
             )
         if self.feed and needs & {Need.PAIRS, Need.REFERENCE}:
             raise ConfigError(f"feed: makes rows anew, and the objective {kind!r} learns from those that were bought")
+        if isinstance(self.feed, AdaptiveFeed) and not self.training.patience:
+            kind = describe(self.feed)["kind"]
+            raise ConfigError(f"feed: {kind!r} goes by the validation loss, and there is none; set training.patience")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from elad.records import Example, Sampling
 from elad.settings import Training
@@ -114,6 +114,23 @@ class Feed(Protocol):
         ...
 
 
+class FeedBegun(Feed, Protocol):
+    """An adaptive feed in the midst of a training."""
+
+    def validated(self, loss: float) -> None:
+        """Told, after each epoch, the validation loss."""
+        ...
+
+
+@runtime_checkable
+class AdaptiveFeed(Protocol):
+    """A feed that goes by what it fed before, and by the validation loss; each training begins with it anew."""
+
+    def begun(self) -> FeedBegun:
+        """It as a training begins with it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
     """How a student is taught."""
@@ -121,7 +138,7 @@ class Lesson:
     objective: Objective
     training: Training
     seed: int
-    feed: Feed | None = None
+    feed: Feed | AdaptiveFeed | None = None
     """What has a say in what each batch is made of; without one it is examples as they are."""
     guide: Guide | None = None
     """Who `Need.GUIDE` means."""

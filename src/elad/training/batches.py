@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from elad.learning import Lesson, Need, Write
+from elad.learning import AdaptiveFeed, Feed, Lesson, Need, Write
 from elad.packing.sight import Sight
 from elad.records import Example, derive_seed
 from elad.training.guide import target_logits
@@ -55,15 +55,23 @@ class Serving:
     done: float = 0.0
     """Share of the training, 0..1."""
     rng: random.Random = field(init=False)
+    feed: Feed | None = field(init=False)
+    validated: Callable[[float], None] = field(init=False, default=lambda _: None)
+    """Told the validation loss."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(derive_seed(self.lesson.seed, "feed"))
+        feed = self.lesson.feed
+        if isinstance(feed, AdaptiveFeed):
+            self.feed = adapting = feed.begun()
+            self.validated = adapting.validated
+        else:
+            self.feed = feed
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Packed; what a feed makes of them where there is one. Of too long rows a feed's item stays as it was."""
-        feed = self.lesson.feed
-        if feed is not None:
-            fed = feed([item.example for item in items], self.write, self.done, self.rng)
+        if self.feed is not None:
+            fed = self.feed([item.example for item in items], self.write, self.done, self.rng)
             made = [encoded(self.tokenizer, one, self.lesson) for one in fed]
             most = self.lesson.training.max_length
             items = [new if new.fits(most) else old for new, old in zip(made, items, strict=True)]

@@ -156,6 +156,7 @@ class _ElaTrainer(Trainer):
                 batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
                 loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
                 total, count = total + float(loss.total), count + int(loss.count)
+        cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
