@@ -4,6 +4,7 @@ Letters of shapes: those of `elad.learning`, and C classes: the vocabulary, or t
 together. Everything is in float32 and in logarithms; nothing here takes the logarithm of a softmax.
 """
 
+from math import log
 from typing import TYPE_CHECKING
 
 from elad.errors import ConfigError
@@ -59,6 +60,13 @@ def kl(first_NC: "Tensor", second_NC: "Tensor") -> "Tensor":
     """
     mass_NC = first_NC.exp()
     return (mass_NC * (first_NC - second_NC).masked_fill(mass_NC == 0, 0.0)).sum(-1)
+
+
+def mixed(first_NC: "Tensor", second_NC: "Tensor", share: float) -> "Tensor":
+    """Log-probabilities `[N, C]` of a mixture: `share` of the first, above 0 and below 1, and the rest the second."""
+    from torch import logaddexp
+
+    return logaddexp(first_NC + log(share), second_NC + log(1 - share))
 
 
 def summed(name: str, values_N: "Tensor", targets: Targets) -> LossSum:
