@@ -262,6 +262,8 @@ class Revision:
     prompt_versions: tuple[str, ...]
     rejected: str | None = None
     """What `after` is to be preferred to; None where there is no such thing."""
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What it was judged by, where that was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
