@@ -124,7 +124,7 @@ def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[It
     return [item for i, item in enumerate(items) if i not in held], [items[i] for i in sorted(held)]
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sight: Sight) -> LossSum:
+def step_loss(model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight) -> LossSum:
     """The objective's sum and count over one packed batch (`rows.collate`)."""
     logits_NV = target_logits(model, batch, sight)
     view = None
@@ -139,6 +139,8 @@ def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sig
         rows_N=batch["rows"],
         view=view,
         reference_R=batch.get("references"),
+        texts_R=batch.get("texts"),
+        places_N2=batch.get("places"),
     )
     return lesson.objective(logits_NV, targets)
 
