@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from elad.learning import Guide
-from elad.protocols import Prompt
+from elad.protocols import Contrast, Prompt, Student
 
 
 @runtime_checkable
@@ -50,4 +50,17 @@ class Guides(Protocol):
 
     def guide(self) -> Guide:
         """It, as it is; it stays so."""
+        ...
+
+
+@runtime_checkable
+class Contrasts(Protocol):
+    """A student that can be held against another one, token by token."""
+
+    def contrast(self, pairs: Sequence[tuple[Prompt, str]], guide: Student) -> list[Contrast]:
+        """Where in each text, right after its prompt, the guide would go on otherwise.
+
+        Edge: none where the pair does not fit the context. Raises: StudentError where the guide reads other tokens or
+        shows none of its predictions.
+        """
         ...

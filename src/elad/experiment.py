@@ -25,6 +25,7 @@ from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
 from elad.protocols import (
     Gradual,
+    Guided,
     Ranking,
     Reviser,
     Selector,
@@ -214,9 +215,15 @@ class Experiment(_Section):
     def _taught(self) -> "Experiment":
         """Raises: ConfigError where the objective cannot be told what it needs, or is told what it does not."""
         kind, needs = describe(self.objective)["kind"], self.objective.needs
+        asked = isinstance(self.reviser, Guided) and self.reviser.guided
+        if asked and self.guide is None:
+            reviser = describe(self.reviser)["kind"]
+            raise ConfigError(f"reviser: {reviser!r} asks what another model would say; say which: guide.student")
+        if asked and self.guide and self.guide.training:
+            raise ConfigError("guide.training: the reviser asks it before it has learnt anything; leave it out")
         if Need.GUIDE in needs and self.guide is None:
             raise ConfigError(f"objective: {kind!r} learns from another model's predictions; say which: guide.student")
-        if self.guide and Need.GUIDE not in needs and not self.guide.samples:
+        if self.guide and Need.GUIDE not in needs and not (asked or self.guide.samples):
             raise ConfigError(f"guide: is used by no one: the objective {kind!r} does not look at it; leave it out")
         if Need.PAIRS in needs and self.data.warmup and not self.training.warm_start:
             raise ConfigError(

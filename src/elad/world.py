@@ -50,6 +50,8 @@ class World:
     progress: Progress
     account: Account
     cache: Cache | None
+    guide: Student | None
+    """As it was before it learnt anything."""
     elapsed: Callable[[], float]
     """Working seconds of the run so far, over all sessions."""
     recalled: Sequence[Ledger] = ()
@@ -112,6 +114,7 @@ class World:
             opened.callback(teacher.close)
             _refuse_mismatch(experiment, teacher)
             base = open_student(experiment)
+            guide = experiment.guide.student.open() if experiment.guide else None
             cache = Cache(cache_folder(), teacher.scope) if teacher.scope else None
             if cache:
                 opened.callback(cache.close)
@@ -134,6 +137,7 @@ class World:
                 progress=told,
                 account=_account(parts[MAIN], ledger.of(MAIN), teacher, told, elapsed, as_bought),
                 cache=cache,
+                guide=guide,
                 elapsed=elapsed,
                 recalled=lenders,
             )

@@ -92,10 +92,9 @@ def _told(example: Example) -> dict[str, Any]:
 
 def _guided(world: World, lesson: Lesson, examples: list[Example], number: int) -> tuple[Lesson, list[Example]]:
     """The lesson with its guide, which learns from the same examples first, and what that has to add to them."""
-    settings = world.experiment.guide
-    if settings is None or not _asks_guide(world, lesson):
+    settings, guide = world.experiment.guide, world.guide
+    if settings is None or guide is None or not _asks_guide(world, lesson):
         return lesson, []
-    guide = settings.student.open()
     if settings.training is not None:
         told = [_told(example) for example in examples]
         taught = Lesson(objective=Sft(), training=settings.training, seed=derive_seed(world.experiment.seed, SOURCE))
