@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from elad.learning import Guide
-from elad.protocols import Prompt, Student
+from elad.protocols import Contrast, Prompt, Student
 
 
 @runtime_checkable
@@ -66,4 +66,17 @@ class Attending(Protocol):
 
     def attend(self, answer: Callable[[str], Mapping[str, Any] | None], note: Callable[[str], None]) -> None:
         """Tells it where the answer to a request of this key is found once there is one, and who is told of waiting."""
+        ...
+
+
+@runtime_checkable
+class Contrasts(Protocol):
+    """A student that can be held against another one, token by token."""
+
+    def contrast(self, pairs: Sequence[tuple[Prompt, str]], guide: Student) -> list[Contrast]:
+        """Where in each text, right after its prompt, the guide would go on otherwise.
+
+        Edge: none where the pair does not fit the context. Raises: StudentError where the guide reads other tokens or
+        shows none of its predictions.
+        """
         ...

@@ -18,12 +18,13 @@ from pydantic import (
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
-from elad.learning import Feed, Need, Objective
+from elad.learning import AdaptiveFeed, Feed, Need, Objective
 from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
 from elad.mappings import flat, overridden, read_mapping
 from elad.protocols import (
     Gradual,
+    Guided,
     Ranking,
     Reviser,
     Selector,
@@ -166,7 +167,7 @@ class Experiment(_Section):
     objective: Annotated[Objective, _strategy("elad.training.objectives", "objective")] = Field(
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
-    feed: Annotated[Feed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
+    feed: Annotated[Feed | AdaptiveFeed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
     """What has a say in what each training batch is made of; None takes the rows as they are."""
     guide: Guide | None = None
     drafting: Drafting = Drafting()
@@ -213,9 +214,15 @@ class Experiment(_Section):
     def _taught(self) -> "Experiment":
         """Raises: ConfigError where the objective cannot be told what it needs, or is told what it does not."""
         kind, needs = describe(self.objective)["kind"], self.objective.needs
+        asked = isinstance(self.reviser, Guided) and self.reviser.guided
+        if asked and self.guide is None:
+            reviser = describe(self.reviser)["kind"]
+            raise ConfigError(f"reviser: {reviser!r} asks what another model would say; say which: guide.student")
+        if asked and self.guide and self.guide.training:
+            raise ConfigError("guide.training: the reviser asks it before it has learnt anything; leave it out")
         if Need.GUIDE in needs and self.guide is None:
             raise ConfigError(f"objective: {kind!r} learns from another model's predictions; say which: guide.student")
-        if self.guide and Need.GUIDE not in needs and not self.guide.samples:
+        if self.guide and Need.GUIDE not in needs and not (asked or self.guide.samples):
             raise ConfigError(f"guide: is used by no one: the objective {kind!r} does not look at it; leave it out")
         if self.guide and self.guide.training and self.guide.training.warm_start:
             raise ConfigError("guide.training.warm_start: a guide begins anew in each round; leave it out")
@@ -226,6 +233,9 @@ class Experiment(_Section):
             )
         if self.feed and needs & {Need.PAIRS, Need.REFERENCE}:
             raise ConfigError(f"feed: makes rows anew, and the objective {kind!r} learns from those that were bought")
+        if isinstance(self.feed, AdaptiveFeed) and not self.training.patience:
+            kind = describe(self.feed)["kind"]
+            raise ConfigError(f"feed: {kind!r} goes by the validation loss, and there is none; set training.patience")
         return self
 
     @model_validator(mode="after")

@@ -382,11 +382,37 @@ class Weighing:
 Weights: TypeAlias = tuple[tuple[float, ...], ...]
 """Of each option, the log-probability of each of its tokens; none where it does not fit the context."""
 
-Consult: TypeAlias = Prompt | Sample | Weighing
-"""What a reviser asks of the student; a bare `Prompt` is drawn as the run drafts."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrasting:
+    """Where the guide would rather have another token than the one in a text, right after a prompt."""
+
+    prompt: Prompt
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A token of a text in whose place the guide finds another one likeliest."""
+
+    start: int
+    end: int
+    """Its characters `[start, end)` of the text."""
+    preferred: str
+    """What the guide finds likeliest; "" where the text would end there."""
+    divergence: float
+    """KL(guide || student) of what might stand there, in nats."""
+
+
+Contrast: TypeAlias = tuple[Disagreement, ...]
+"""In the text's order. Left out is what no text can tell: a token that is half a character, or another that says the
+same."""
+
+Consult: TypeAlias = Prompt | Sample | Weighing | Contrasting
+"""What a reviser asks of the student, or of it and its guide; a bare `Prompt` is drawn as the run drafts."""
 Ask: TypeAlias = Request | Consult
 """A `Request` goes to the teacher."""
-Told: TypeAlias = Reply | Generation | Weights
+Told: TypeAlias = Reply | Generation | Weights | Contrast
 Revising: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], Revision]
 
 
@@ -404,3 +430,13 @@ class Reviser(Protocol):
         ...
 
     def __call__(self, candidate: Candidate, task: Task) -> Revising: ...
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A reviser that may ask for a `Contrasting`."""
+
+    @property
+    def guided(self) -> bool:
+        """Whether it does, so that there must be a guide."""
+        ...

@@ -35,7 +35,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 
 def in_methods() -> list[str]:
-    """The objectives that methods bring in their own files, as `module:Class`."""
+    """The objectives that methods bring in their own files, as `module:Class`.
+
+    Without those that look at what rows say, which these batches do not: their methods test them.
+    """
     package = import_module("elad.methods")
     modules = [import_module(f"elad.methods.{info.name}") for info in iter_modules(package.__path__)]
     return [
@@ -44,6 +47,7 @@ def in_methods() -> list[str]:
         for name, one in vars(module).items()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if callable(one) and [*signature(one.__call__).parameters] == ["self", "logits_NV", "targets"]
+        if Need.TEXT not in build(ROOM, f"{module.__name__}:{name}", "objective").needs
     ]
 
 

@@ -57,6 +57,8 @@ class Kind(StrEnum):
     """What a reviser had the student write, such as how it goes on from a repaired step."""
     WEIGHING = "weighing"
     """How likely the student found texts that a reviser had it weigh."""
+    CONTRAST = "contrast"
+    """Where the guide would have gone on otherwise than the student did."""
     REVISION = "revision"
     CALIBRATION = "calibration"
     """What the verdicts of a round say of the scores; the last one of a round holds."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
-from elad.protocols import Consult, Generation, Student, Task, Told, Weighing
+from elad.protocols import Consult, Contrasting, Generation, Student, Task, Told, Weighing
 from elad.records import Candidate, Chain, Charge, Problem, Reply, Request, Revision, from_json
 from elad.revision.driving import drive
 from elad.stages.consulting import told_by
@@ -173,6 +173,8 @@ def _costs(
 
 def _silence(ask: Consult) -> Told:
     """What nobody says."""
+    if isinstance(ask, Contrasting):
+        return ()
     return ((),) * len(ask.options) if isinstance(ask, Weighing) else Generation(text="", finished=True, tokens=0)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from elad.protocols import Ask, Consult, Prompt, Revising, Sample, Told
+from elad.protocols import Ask, Consult, Contrasting, Prompt, Revising, Sample, Told
 from elad.records import Request, Revision, digest, to_json
 
 K = TypeVar("K", bound=Hashable)
@@ -112,5 +112,7 @@ def ask_key(ask: Ask) -> str:
         return ask.key
     if isinstance(ask, Prompt):
         return digest([[to_json(message) for message in ask.messages], ask.prefix, ask.seed])
+    if isinstance(ask, Contrasting):
+        return digest([ask_key(ask.prompt), "contrast", ask.text])
     way = to_json(ask.sampling) if isinstance(ask, Sample) else list(ask.options)
     return digest([ask_key(ask.prompt), way])

@@ -135,7 +135,7 @@ def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[It
     )
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sight: Sight) -> LossSum:
+def step_loss(model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight) -> LossSum:
     """The objective's sum and count over one packed batch (`rows.collate`)."""
     logits_NV = target_logits(model, batch, sight)
     view = None
@@ -150,6 +150,8 @@ def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sig
         rows_N=batch["rows"],
         view=view,
         reference_R=batch.get("references"),
+        texts_R=batch.get("texts"),
+        places_N2=batch.get("places"),
     )
     return lesson.objective(logits_NV, targets)
 
@@ -210,6 +212,7 @@ class _ElaTrainer(Trainer):
                 batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
                 loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
                 total, count = total + float(loss.total), count + int(loss.count)
+        cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
