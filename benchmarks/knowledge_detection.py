@@ -180,9 +180,7 @@ def measured(folder: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         "kept": {str(tau): left([detail for detail, _ in judged], tau) for tau in BOUNDS},
         "outcomes": dict(Counter(sorted(one["outcome"] for one in revisions))),
         "accuracy": [
-            mean_by_half(
-                [(grade["strict"], not is_taught[grade["problem_id"]]) for at, grade in grades if at == number]
-            )
+            mean_by_half([(right, not is_taught[name]) for at, name, right in graded if at == number])
             for number in rounds
         ],
     }
