@@ -5,8 +5,8 @@
 For each seed the 135M student is fine-tuned on half of the facts, without their passages, and on reading other facts
 out of theirs. Then `elad.methods.knowledge_detection` is run on all of them in one round: samples with and without the
 passage, both filters, pairs, DPO. The arms differ in the filters alone: `filtered` has them, `all` keeps every pair.
-Asked again, all facts are the held-out questions. The last line is JSON: `ratio` is the mean over seeds of the AUROC
-of S_K, untaught facts against taught ones, and `spread` its least and most; `differ` is the same by the share of
+Asked in other words, all facts are the held-out questions. The last line is JSON: `ratio` is the mean over seeds of the
+AUROC of S_K, untaught facts against taught ones, and `spread` its least and most; `differ` is the same by the share of
 samples that do not say what the greedy answer says, which takes no judge; `kept` counts what the filters leave at some
 bounds; `accuracy` is that on untaught and taught facts before and after, by arm. A run that was interrupted goes on.
 """
@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -40,6 +40,7 @@ TARGET = 0.8
 BOUNDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 ARMS: dict[str, dict[str, None]] = {"filtered": {}, "all": {"consistency": None, "unknown": None}}
 _START, _MIDDLE, _END = "Br D F Gl H J K M N P Qu R S T V Z".split(), "a e i o u".split(), "b d l m n r s x".split()
+_AGAIN, _OTHERWISE = "-again", "Here is a question from a quiz:"
 _SHAPES = (
     ("The ferry of {place} is steered by {name}.", "Who steers the ferry of {place}?"),
     ("The old mill in {place} was built by {name}.", "Who built the old mill in {place}?"),
@@ -141,11 +142,12 @@ def _example(one: Problem, context: str | None = None) -> Example:
 
 
 def experiment(facts: Sequence[Fact], student: Path, seed: int, reviser: Mapping[str, Any]) -> Experiment:
-    """One round over all facts; they are the held-out questions too, asked without their passages."""
-    problems = [one.problem for one in facts]
+    """One round over all facts; asked in other words, without their passages, they are the held-out questions too."""
+    pool = [one.problem for one in facts]
+    heldout = [replace(one, id=f"{one.id}{_AGAIN}", question=f"{_OTHERWISE} {one.question}") for one in pool]
     return Experiment.of({
         "name": "knowledge_detection",
-        "data": {"pool": problems, "heldout": problems},
+        "data": {"pool": pool, "heldout": heldout},
         "task": {"kind": "text"},
         "student": {"engine": "transformers", "model": str(student)},
         "teacher": {"kind": "reference"},
@@ -166,6 +168,7 @@ def measured(folder: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         revisions = [event.payload for event in ledger.events(Kind.REVISION)]
         rounds = [event.round for event in ledger.events(Kind.ROUND)]
         grades = [(event.round, event.payload["grade"]) for event in ledger.events(Kind.GRADE)]
+    graded = [(at, grade["problem_id"].removesuffix(_AGAIN), grade["strict"]) for at, grade in grades]
     judged = [(one["detail"], not is_taught[one["problem_id"]]) for one in revisions if "unknown" in one["detail"]]
     return {
         "judge": judged[0][0]["judge"],
@@ -177,9 +180,7 @@ def measured(folder: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         "kept": {str(tau): left([detail for detail, _ in judged], tau) for tau in BOUNDS},
         "outcomes": dict(Counter(sorted(one["outcome"] for one in revisions))),
         "accuracy": [
-            mean_by_half(
-                [(grade["strict"], not is_taught[grade["problem_id"]]) for at, grade in grades if at == number]
-            )
+            mean_by_half([(right, not is_taught[name]) for at, name, right in graded if at == number])
             for number in rounds
         ],
     }
