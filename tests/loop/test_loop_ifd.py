@@ -5,7 +5,7 @@ from typing import Any
 
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
-from elad.methods import find
+from elad.methods.finding import find
 
 SMALL = ["student={engine: fake}", "rounds.questions=10", "selector.experience.clusters=5"]
 """The method's own experiment on the scripted student."""

@@ -11,11 +11,13 @@ import pytest
 from loop_kit import experiment, problems
 from test_loop_stopping import RULES, stopping
 
+from elad.experiment import Experiment
 from elad.loop import run
 from elad.protocols import Generation, Prompt
 from elad.records import Problem, Sampling
 from elad.stages.drafting import chains
 from elad.students.fake import Fake, FakeStudent
+from elad.tasks.reading import read
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
@@ -164,6 +166,32 @@ def test_stopping_is_judged_by_the_best_rule_that_loses_little() -> None:
     assert told.keys() | {"name"} >= PROMISED
     assert (told["rule"], told["ratio"], told["met"], told["runs"], told["spread"]) == ("a", 0.2, True, 2, [0.1, 0.3])
     assert script("stopping").verdict(rows[2:])["ratio"] is None
+
+
+def test_evidence_has_answers_in_the_pool_where_a_score_looks_at_them(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = script("evidence")
+    monkeypatch.setattr(evidence, "SHARED", shared / "data")
+    sizes = {"warmup": 5, "pool": 40, "heldout": 5}
+    for name in ("words", "words_given"):
+        evidence.write_data(evidence.SETTINGS[name], sizes, tmp_path / name, aside=False)
+    plain, given = (
+        read(str(tmp_path / name / "pool.jsonl"), columns={}, limit=None, base=tmp_path)
+        for name in ("words", "words_given")
+    )
+    taught = [{one["text"]: one["correct"] for one in row.metadata["teacher_rationales"]} for row in given]
+    assert all(said.get(row.rationale or "") for row, said in zip(given, taught, strict=True))
+    assert any(row.rationale not in [one["text"] for one in row.metadata["teacher_rationales"]] for row in plain)
+
+
+def test_every_arm_of_the_evidence_can_be_built() -> None:
+    evidence = script("evidence")
+    assert {*evidence.DRAFTED} | {*evidence.GIVEN} == evidence.ARMS.keys()
+    raw = {"data": {"pool": "p.jsonl", "heldout": "h.jsonl"}, "task": "numeric", "teacher": {"kind": "recorded"}}
+    for arm in evidence.ARMS.values():
+        one = Experiment.of(evidence.COMMON | raw | arm)
+        assert Experiment.of(one.resolved()) == one
 
 
 def test_a_target_is_met_from_its_own_side() -> None:

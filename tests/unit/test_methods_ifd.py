@@ -17,7 +17,7 @@ from room_kit import named
 
 from elad.errors import ConfigError, DataError, StudentError
 from elad.experiment import Experiment
-from elad.methods import cards, find
+from elad.methods.finding import cards, find
 from elad.methods.ifd import Experience, Ifd, LengthMatched
 from elad.protocols import Prompt, Selector, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores
