@@ -1,10 +1,9 @@
 """`elad push`: a trained student as a folder that others load, with a card that says no more than is known."""
 
 import json
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from hub_kit import fake_hub
 from huggingface_hub import ModelCard
 from loop_kit import experiment, problems
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner, Result
 
+from elad.cli import app
 from elad.errors import InputError, RunFolderError
 from elad.evaluation.trained import trained
 from elad.experiment import Data
@@ -265,52 +266,66 @@ def test_gguf_is_made_where_the_tool_is_at_hand(
         release(done, tmp_path / "other", wanted(gguf=True, adapter=True))
 
 
-def push(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, which knows no token but the one it is given."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    command = [sys.executable, "-m", "elad.cli", "push", str(folder), *words]
-    told = inherited | {"COLUMNS": "400", "NO_COLOR": "1", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment
-    return subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+@pytest.fixture
+def push(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command, with a hub at an address and a token, or without one."""
+
+    def call(*words: str, hub: str = "http://127.0.0.1:9", token: str | None = None) -> Result:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        if token is not None:
+            monkeypatch.setenv("HF_TOKEN", token)
+        return CliRunner().invoke(app, ["push", *words])
+
+    return call
 
 
-def test_an_upload_has_what_belongs_to_the_release_and_the_token_is_nowhere(done: Path, tmp_path: Path) -> None:
+def test_an_upload_has_what_belongs_to_the_release_and_the_token_is_nowhere(
+    done: Path, tmp_path: Path, push: Callable[..., Result]
+) -> None:
     target = tmp_path / "out"
     with fake_hub() as hub:
-        there = {"HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path / "home")}
-        local = push(done, "--out", str(target), "--json", **there)
-        assert (local.returncode, hub.tokens) == (0, set()), local.stderr
+        local = push(str(done), "--out", str(target), hub=hub.address, token="hf_secret")
+        assert (local.exit_code, hub.tokens) == (0, set()), local.output
         (target / "notes.txt").write_text("not for others")
-        sent = push(done, "--out", str(target), "--json", "--repo", "me/mine", **there)
-    assert sent.returncode == 0, sent.stderr
+        words = (str(done), "--out", str(target), "--json", "--repo", "me/mine")
+        sent = push(*words, hub=hub.address, token="hf_secret")
+    assert sent.exit_code == 0, sent.output
     told = json.loads(sent.stdout)
     assert (told["kept"], told["repo"]) == (True, f"{hub.address}/me/mine")
     assert hub.created == [{"name": "mine", "organization": "me", "visibility": "private"}]
     assert hub.files == {name: (target / name).read_bytes() for name in told["files"]}
     assert "Bearer hf_secret" in hub.tokens
-    for said in (local.stdout, local.stderr, sent.stdout, sent.stderr, texts(target)):
+    for said in (local.output, sent.output, texts(target)):
         assert "hf_secret" not in said
 
 
-def test_a_hub_that_refuses_is_told_of_without_the_token(done: Path, tmp_path: Path) -> None:
+def test_a_hub_that_refuses_is_told_of_without_the_token(
+    done: Path, tmp_path: Path, push: Callable[..., Result]
+) -> None:
     with fake_hub(refuses=True) as hub:
-        there = {"HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path / "home")}
-        sent = push(done, "--out", str(tmp_path / "out"), "--repo", "me/mine", "--public", **there)
-    assert sent.returncode == 2
-    assert "--repo me/mine: not uploaded" in sent.stderr
-    assert "Traceback" not in sent.stderr
-    assert "hf_secret" not in sent.stderr + sent.stdout
+        words = (str(done), "--out", str(tmp_path / "out"), "--repo", "me/mine", "--public")
+        sent = push(*words, hub=hub.address, token="hf_secret")
+    assert isinstance(sent.exception, InputError)
+    assert "--repo me/mine: not uploaded" in str(sent.exception)
+    assert "hf_secret" not in str(sent.exception) + sent.output
+    assert (tmp_path / "out" / "README.md").is_file()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "token", "told"),
     [
-        (("--repo", "me/mine"), "set HF_TOKEN"),
-        (("--repo", "../etc"), "set HF_TOKEN"),
-        (("--round", "seven"), "expected `last`, `best` or one of 0 to 2"),
+        (("--repo", "me/mine"), None, "set HF_TOKEN"),
+        (("--repo", "me/mine"), " ", "set HF_TOKEN"),
+        (("--repo", "../etc"), "hf_secret", "--repo ../etc"),
+        (("--round", "seven"), None, "expected `last`, `best` or one of 0 to 2"),
     ],
 )
-def test_bad_input_is_one_clear_line(done: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
-    sent = push(done, "--out", str(tmp_path / "out"), *words, HF_HOME=str(tmp_path))
-    assert (sent.returncode, told in sent.stderr) == (2, True), sent.stderr
-    assert "Traceback" not in sent.stderr
+def test_bad_input_is_named_and_nothing_is_written(
+    done: Path, tmp_path: Path, push: Callable[..., Result], words: tuple[str, ...], token: str | None, told: str
+) -> None:
+    sent = push(str(done), "--out", str(tmp_path / "out"), *words, token=token)
+    assert isinstance(sent.exception, InputError)
+    assert told in str(sent.exception)
+    assert "hf_secret" not in str(sent.exception)
     assert not (tmp_path / "out").exists()
