@@ -79,10 +79,10 @@ def test_people_teach_while_another_window_follows(chromium: Any, tmp_path: Path
             ana.says("Gold answer")
             assert place or ana.barriers() == []
             answer(ana)
+        assert process.wait() == 0
         ben.says("finished")
         ben.says("2 of 2")
         cem.says("Nothing waits for an answer now")
-        assert process.wait() == 0
     with Ledger(folder, write=False) as ledger:
         told = [event.payload["reviewer"] for event in ledger.events(Kind.ANSWER)]
         assert told == ["ana"] * ANSWERS
