@@ -1,6 +1,5 @@
 """A run under way in a real browser: its progress, and people who are its teacher."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,52 +10,42 @@ from typing import Any
 
 from conftest import Tab, serving, window
 
-from elad.ledger.events import FILE, Kind, Ledger
+from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import reconcile
 from elad.records import Round, from_json
 
 KITS = Path(__file__).resolve().parents[1] / "loop"
+ANSWERS = 4
+"""Of two questions: which step is wrong, and how it goes on from there."""
 
 
 @contextmanager
-def under_way(folder: Path, teacher: str) -> Generator[subprocess.Popen[bytes]]:
-    """A run of one round on fakes in a process of its own, once it has begun."""
+def under_way(folder: Path) -> Generator[subprocess.Popen[str]]:
+    """A run of one round with people as its teacher, in a process of its own, once it waits for them."""
     program = f"""
         import sys
         sys.path.insert(0, {str(KITS)!r})
         from pathlib import Path
         from loop_kit import experiment
         from elad.loop import run
-        made = experiment("rounds.count=1", "rounds.questions=2").but(teacher={{"kind": {teacher!r}}})
-        run(made, Path({str(folder)!r}))
+        from elad.progress import Silent
+
+        class Telling(Silent):
+            def note(self, text):
+                print(text, flush=True)
+
+        made = experiment("rounds.count=1", "rounds.questions=2").but(teacher={{"kind": "human"}})
+        run(made, Path({str(folder)!r}), Telling())
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=dict(os.environ))
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     try:
-        while not _waits(folder):
-            assert process.poll() is None
+        assert any("2 questions wait for people" in line for line in process.stdout)
         yield process
     finally:
         process.kill()
         process.wait()
-
-
-def _waits(folder: Path) -> bool:
-    """Whether it has come to asking."""
-    if not (folder / FILE).exists():
-        return False
-    with Ledger(folder, write=False) as ledger:
-        return next(ledger.events(Kind.REQUEST), None) is not None
-
-
-def asked(tab: Tab, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the run asks again before it ends; then the tab has the request open."""
-    while process.poll() is None:
-        first = tab.open("/waiting").page.locator("a.open").first
-        if first.count():
-            first.click()
-            tab.says("Gold answer")
-            return True
-    return False
+        process.stdout.close()
 
 
 def answer(tab: Tab) -> None:
@@ -72,9 +61,9 @@ def answer(tab: Tab) -> None:
 
 
 def test_people_teach_while_another_window_follows(chromium: Any, tmp_path: Path) -> None:
-    folder, answered = tmp_path / "run", 0
+    folder = tmp_path / "run"
     with (
-        under_way(folder, "human") as process,
+        under_way(folder) as process,
         serving(folder, "ana", "ben", "cem") as links,
         window(chromium, links["ana"]) as ana,
         window(chromium, links["ben"]) as ben,
@@ -84,17 +73,19 @@ def test_people_teach_while_another_window_follows(chromium: Any, tmp_path: Path
         ben.says("0 of 2")
         cem.open("/waiting").says("2 requests")
         assert cem.barriers() == []
-        while asked(ana, process):
-            assert answered or ana.barriers() == []
+        for place in range(ANSWERS):
+            ana.open("/waiting")
+            ana.page.locator("a.open").first.click()  # waits until the run asks, and the page has heard of it
+            ana.says("Gold answer")
+            assert place or ana.barriers() == []
             answer(ana)
-            answered += 1
+        assert process.wait() == 0
         ben.says("finished")
         ben.says("2 of 2")
         cem.says("Nothing waits for an answer now")
-        assert process.wait() == 0
     with Ledger(folder, write=False) as ledger:
         told = [event.payload["reviewer"] for event in ledger.events(Kind.ANSWER)]
-        assert told == ["ana"] * answered
+        assert told == ["ana"] * ANSWERS
         assert reconcile(ledger).problems == ()
         last = [from_json(Round, event.payload) for event in ledger.events(Kind.ROUND)][-1]
     assert last.revisions == {"repaired": 2}
