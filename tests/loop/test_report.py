@@ -176,7 +176,7 @@ def test_examples_follow_their_rules(controlled: Path) -> None:
         assert one["question"]
         assert one["gold"]
         assert not one["after"]["right"]
-        assert one["before"]["right"] is (one["rule"] == "right before, wrong now")
+        assert one["before"]["right"] is (one["rule"] == "right before and wrong now")
 
 
 def test_a_chart_is_sound_and_has_its_axes(controlled: Path) -> None:

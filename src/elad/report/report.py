@@ -13,6 +13,7 @@ from elad.ledger.events import FILE, PLAN_FILE, Ledger
 from elad.ledger.reconcile import reconcile
 from elad.report.page.document import Document
 from elad.report.page.markdown import markdown
+from elad.report.page.wording import cut
 from elad.report.parts import (
     asked,
     bought,
@@ -37,6 +38,7 @@ _SECTIONS = (
     summary, curve, spending, forecast, calibration, picking, first_errors, examples, heldout, outcomes, stages, asked,
     bought, limits,
 )  # fmt: skip
+_MOST_CHARS = 500
 _PROTECTED = (FILE, PLAN_FILE, "lock")
 
 
@@ -127,7 +129,7 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def _of_folder(status: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The status without what `elad compare` tells at length, and without the folder's path: a report is handed on."""
+    """The status as it is handed on: without the folder's path, and without what `elad compare` tells at length."""
     if status["control"]:
         control = {name: told for name, told in status["control"].items() if name != "comparison"}
         words = [one.replace(f"yet: {folder}", f"yet: {folder.resolve().name}") for one in control["sentences"]]
@@ -135,4 +137,4 @@ def _of_folder(status: dict[str, Any], folder: Path) -> dict[str, Any]:
         status = status | {
             "control": control | {"sentences": words, "sentence": sentence(found) if found else words[-1]}
         }
-    return status
+    return status | {name: cut(status[name] or "", _MOST_CHARS) for name in ("name", "reason")}

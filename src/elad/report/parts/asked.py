@@ -7,7 +7,7 @@ from typing import Any, cast
 from elad.experiment import flat
 from elad.ledger.events import Event
 from elad.report.page.document import Section, Table
-from elad.report.page.wording import NONE, brief
+from elad.report.page.wording import NONE, brief, count, cut
 from elad.report.parts.material import Material
 
 _CHIEF = (
@@ -17,6 +17,7 @@ _CHIEF = (
 )  # fmt: skip
 _CAPS_AND_PRICES = ("budget.", "teacher.price")
 _VALUE_CHARS = 160
+_MOST_CHARS = 1000
 _MOST_CHANGES = 50
 
 
@@ -60,7 +61,7 @@ def section(told: dict[str, Any]) -> Section:
             folded=True,
         ),
         Table(
-            title=f"Versions and machine of the last of {found['sessions']} session(s); the first began "
+            title=f"Versions and machine of the last of {count(found['sessions'], 'session')}; the first began "
             f"{found['began']}",
             head=("what", "version"),
             rows=[(brief(name), brief(str(version), _VALUE_CHARS)) for name, version in versions.items()],
@@ -81,14 +82,21 @@ def section(told: dict[str, Any]) -> Section:
 
 
 def _settings(session: Event) -> dict[str, Any]:
-    """The experiment by dotted key. Problems that were given as such are counted and not told."""
+    """The experiment by dotted key, long values cut. Problems that were given as such are counted and not told."""
     experiment: dict[str, Any] = session.payload["experiment"]
     data = dict(experiment["data"])
     for name in ("pool", "heldout", "warmup"):
         given = [item for item in data.get(name, ()) if not isinstance(item, str)]
         files = [item for item in data.get(name, ()) if isinstance(item, str)]
         data[name] = files + ([f"{len(given)} questions given in Python"] if given else [])
-    return flat(experiment | {"data": data})
+    settings = flat(experiment | {"data": data})
+    return {cut(key, _MOST_CHARS): _short(value) for key, value in settings.items()}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_short(item) for item in cast("list[Any]", value)]
+    return cut(value, _MOST_CHARS) if isinstance(value, str) else value
 
 
 def _changes(sessions: Sequence[Event]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ EACH = 3
 """Examples of a rule."""
 _TEXT_CHARS = 3000
 
-LOST = "right before, wrong now"
+LOST = "right before and wrong now"
 STILL = "wrong before and now"
 
 

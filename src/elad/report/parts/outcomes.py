@@ -79,7 +79,7 @@ def section(told: dict[str, Any]) -> Section:
     failed = sum(number for outcome, number in revised.items() if outcome not in _KEPT)
     parts: list[Part] = [
         Prose(
-            text=f"{failed:,} of {count(sum(revised.values()), 'revision')} failed: they are paid for, written down, "
+            text=f"{failed:,} of {count(sum(revised.values()), 'revision')} failed. Failures are paid for, written down, "
             "and never trained on."
         ),
         Table(

@@ -8,7 +8,7 @@ from typing import Any
 from elad.evaluation.intervals import quantile
 from elad.ledger.events import MAIN
 from elad.report.page.document import Bars, Figure, Part, Prose, Section, Table
-from elad.report.page.wording import NONE, number, share
+from elad.report.page.wording import NONE, count, number, share
 from elad.report.parts.material import Draft, Material, at_round
 
 _BINS = 10
@@ -96,8 +96,8 @@ def _figure(told: dict[str, Any], found: dict[str, Any]) -> Figure:
     return Figure(
         title="Scores of what was selected and of what was not",
         caption=f"n = {sums['selected']:,} selected and {sums['not_selected']:,} not, each time that a question was "
-        f"open, over {len(told['picking']['rounds'])} round(s), seed {told['asked']['seed']}, main arm; each group "
-        "adds up to 100 %.",
+        f"open, over {count(len(told['picking']['rounds']), 'round')}, seed {told['asked']['seed']}, main arm; each "
+        "group adds up to 100 %.",
         charts=[
             Bars(
                 x="score of the question (0 sure, 1 unsure)",

@@ -4,7 +4,7 @@ from typing import Any
 
 from elad.ledger.events import MAIN, Kind, Ledger
 from elad.report.page.document import Figure, Prose, Section, Shares, Table
-from elad.report.page.wording import NONE, seconds, share
+from elad.report.page.wording import NONE, count, seconds, share
 
 
 def stages(ledger: Ledger) -> list[dict[str, Any]]:
@@ -33,8 +33,8 @@ def section(told: dict[str, Any]) -> Section:
     machine = told["asked"]["machine"]
     figure = Figure(
         title="Working time by stage, all rounds and arms",
-        caption=f"Seconds of stages that came to their end, over {told['asked']['sessions']} session(s); what a "
-        f"killed session left half done is not in them. The run worked for {seconds(whole)} in all, on "
+        caption=f"Seconds of stages that came to their end, over {count(told['asked']['sessions'], 'session')}; what "
+        f"a killed session left half done is not in them. The run worked for {seconds(whole)} in all, on "
         f"{machine['cpus']} CPUs.",
         charts=[
             Shares(x="seconds", rows=[(n, took, f"{seconds(took)} ({share(took / whole)})") for n, took in ordered])
