@@ -1,11 +1,9 @@
 """The one configuration: a typed value, from YAML or Python. Unknown keys are refused with near matches."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,6 +21,7 @@ from elad.kinds import base_of, build, describe, reasons
 from elad.learning import Feed, Need, Objective
 from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
+from elad.mappings import flat, overridden, read_mapping
 from elad.protocols import (
     Gradual,
     Ranking,
@@ -318,44 +317,7 @@ class Experiment(_Section):
         free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
         absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
         free = (*free, *(key for key, there in absent if not there))
-        flat = _flat(self.resolved())
-        return {key: value for key, value in flat.items() if not key.startswith(free)}
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """What a YAML file holds. Raises: ConfigError naming the file, where that is not keys with values."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys at the top")
-    return cast("dict[str, Any]", raw)
-
-
-def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of the mapping with each `key.key=value` put in; values are read as YAML."""
-    out: dict[str, Any] = json.loads(json.dumps(raw, default=str))
-    for item in overrides:
-        dotted, equals, text = item.partition("=")
-        if not equals or not dotted:
-            raise ConfigError(f"--set {item}: expected key=value")
-        at = out
-        *path, last = dotted.split(".")
-        for key in path:
-            if at.get(key) is None:
-                at[key] = {}
-            inner: Any = at[key]
-            if not isinstance(inner, dict):
-                raise ConfigError(f"--set {item}: {key!r} holds a plain value, not keys")
-            at = cast("dict[str, Any]", inner)
-        try:
-            at[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {item}: the value is not YAML") from error
-    return out
+        return {key: value for key, value in flat(self.resolved()).items() if not key.startswith(free)}
 
 
 def _explained(error: ValidationError) -> str:
@@ -378,12 +340,3 @@ def _keys(path: Sequence[str]) -> list[str]:
         section = getattr(section, "model_fields", {}).get(part)
         section = section and section.annotation
     return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    out: dict[str, Any] = {}
-    for key, inner in cast("dict[str, Any]", value).items():
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
-    return out
