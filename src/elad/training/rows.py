@@ -28,7 +28,7 @@ class Row:
     ids: tuple[int, ...]
     target_start: int
     bought: bool
-    """Whether the teacher was paid for it; the warm-up rows were there before."""
+    """Whether it is of a question that was bought; the warm-up rows were there before."""
     weights: tuple[float, ...] = ()
     """Of each token of the target; none where all are 1."""
     reference: float | None = None

@@ -93,14 +93,20 @@ def train(
 def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[Item], list[Item]]:
     """What to learn from, and the bought items to stop by, drawn by `seed`; both in the order of `items`.
 
-    There is nothing to stop by where early stopping is off, or where it would leave no bought one to learn from.
+    Items of one question stay together: what was learnt from is no judge. There is nothing to stop by where early
+    stopping is off, or where it would leave no bought question to learn from.
     """
-    order = [place for place, item in enumerate(items) if item.rows[0].bought]
-    if not training.patience or len(order) < 2:
+    questions = list(dict.fromkeys(item.example.problem_id for item in items if item.rows[0].bought))
+    if not training.patience or len(questions) < 2:
         return list(items), []
-    random.Random(seed).shuffle(order)
-    held = set(order[: min(max(1, round(len(order) * training.validation_share)), len(order) - 1)])
-    return [item for i, item in enumerate(items) if i not in held], [items[i] for i in sorted(held)]
+    random.Random(seed).shuffle(questions)
+    count = min(max(1, round(len(questions) * training.validation_share)), len(questions) - 1)
+    held = set(questions[:count])
+    apart = [item.rows[0].bought and item.example.problem_id in held for item in items]
+    return (
+        [item for item, kept in zip(items, apart, strict=True) if not kept],
+        [item for item, kept in zip(items, apart, strict=True) if kept],
+    )
 
 
 def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sight: Sight) -> LossSum:
