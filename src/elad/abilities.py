@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from elad.learning import Guide
-from elad.protocols import Prompt
+from elad.protocols import Prompt, Student
 
 
 @runtime_checkable
@@ -50,4 +50,11 @@ class Guides(Protocol):
 
     def guide(self) -> Guide:
         """It, as it is; it stays so."""
+        ...
+
+    def refuse_other_tokens(self, student: Student) -> None:
+        """Nothing where that student reads and writes the same tokens, so that its predictions can be compared.
+
+        Raises: StudentError that says in what they differ.
+        """
         ...

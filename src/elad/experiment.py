@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -116,13 +116,13 @@ class Guide(_Section):
     """A model beside the student whose own predictions an objective learns from: a mentor, or an open teacher.
 
     It reads the student's tokens. With `training` it first learns from all that was bought, in each round from its
-    beginning; with `samples` its own explanations of these questions join them, where they end right.
+    beginning; with `samples` its own explanations of what was bought are learnt from too, where they end right.
     """
 
     student: Annotated[StudentSettings, _strategy("elad.students", "guide.student", "engine")]
     training: Training | None = None
     samples: int = Field(default=0, ge=0)
-    """Explanations that it draws of each question that was bought."""
+    """Explanations that it draws of each question that was bought and has a gold answer."""
     temperature: float = Field(default=0.7, gt=0, allow_inf_nan=False)
 
     def resolved(self) -> dict[str, Any]:
@@ -217,6 +217,8 @@ class Experiment(_Section):
             raise ConfigError(f"objective: {kind!r} learns from another model's predictions; say which: guide.student")
         if self.guide and Need.GUIDE not in needs and not self.guide.samples:
             raise ConfigError(f"guide: is used by no one: the objective {kind!r} does not look at it; leave it out")
+        if self.guide and self.guide.training and self.guide.training.warm_start:
+            raise ConfigError("guide.training.warm_start: a guide begins anew in each round; leave it out")
         if Need.PAIRS in needs and self.data.warmup and not self.training.warm_start:
             raise ConfigError(
                 f"objective: {kind!r} learns from pairs, and warm-up rows are none, so that each round would begin "
@@ -314,7 +316,8 @@ class Experiment(_Section):
         alter what was done. A control is told of where there is one. Data and the student's weights and numbers are
         compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
+        dtypes = ("student.dtype", "guide.student.dtype")
+        free = ("name", "budget", "data", "rounds.count", "stopping", *dtypes, *_WAYS_TO_THE_TEACHER)
         absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
         free = (*free, *(key for key, there in absent if not there))
         return {key: value for key, value in flat(self.resolved()).items() if not key.startswith(free)}
@@ -324,7 +327,8 @@ def _explained(error: ValidationError) -> str:
     """What pydantic found: our own errors in their words, unknown keys with the nearest known one."""
     for item in error.errors():
         if item["type"] == "value_error":
-            return str(item.get("ctx", {})["error"])
+            said = str(item.get("ctx", {})["error"])
+            return f"guide.{said}" if item["loc"][:1] == ("guide",) and not said.startswith("guide.") else said
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *path, key = (str(part) for part in item["loc"])
             keys = _keys(path)
@@ -338,5 +342,5 @@ def _keys(path: Sequence[str]) -> list[str]:
     section: Any = Experiment
     for part in path:
         section = getattr(section, "model_fields", {}).get(part)
-        section = section and section.annotation
+        section = section and next((one for one in get_args(section.annotation) if one), section.annotation)
     return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))

@@ -15,15 +15,15 @@ SPECIAL = ["<|end|>", "<|user|>", "<|system|>", "<|assistant|>"]
 TEXTS = [f"{a} + {b} = {a + b}.\nThe answer is {a + b}." for a in range(30) for b in range(30)]
 
 
-def save(folder: Path, *, seed: int = 0, context: int = 256) -> Path:
+def save(folder: Path, *, seed: int = 0, context: int = 256, hidden: int = 48) -> Path:
     """Weights of 2 layers, a byte-level tokenizer of 400 words; padding doubles as end of text."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

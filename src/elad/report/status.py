@@ -249,7 +249,10 @@ def _calibration(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _outcomes(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """How drafts, replies and revisions ended, and what a guide explained."""
     counts: dict[str, Counter[str]] = {}
     for kind in (Kind.DRAFT, Kind.REPLY, Kind.REVISION):
         counts[kind.value] = Counter(event.payload["outcome"] for event in ledger.events(kind))
+    grades = (event.payload["grade"] for event in ledger.events(Kind.GUIDED))
+    counts[Kind.GUIDED.value] = Counter("right" if grade["strict"] else "wrong" for grade in grades)
     return {kind: dict(counter) for kind, counter in counts.items() if counter}

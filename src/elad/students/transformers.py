@@ -20,7 +20,7 @@ from transformers import GenerationConfig
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
 from elad.learning import Lesson, Write
-from elad.protocols import Fit, Generation, Prompt
+from elad.protocols import Fit, Generation, Prompt, Student
 from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder
@@ -210,6 +210,13 @@ class TransformersStudent:
     def guide(self) -> ModelGuide:
         """This model as a guide: it stays as it is while another one learns."""
         return ModelGuide(self.id, self.model, self.tokenizer)
+
+    def refuse_other_tokens(self, student: Student) -> None:
+        """Raises: StudentError where that student does not read and write the same tokens, or none that can be seen."""
+        tokenizer = getattr(student, "tokenizer", None)
+        if tokenizer is None:
+            raise StudentError("guide: the student's engine has no tokenizer to hold against the guide's")
+        self.guide().refuse_other_tokens(tokenizer)
 
     def writer(self, model: Any) -> Write:
         """What a copy of this model, as it is by then, answers to examples' messages."""
