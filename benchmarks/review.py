@@ -132,7 +132,7 @@ def write(folder: Path, given: Experiment) -> None:
     pool, heldout, warmup = read_data(given)
     measure = describe(given.uncertainty)
     with Ledger(folder, write=True) as ledger:
-        claim(ledger, given, "none", {"pool": pool, "heldout": heldout, "warmup": warmup}, [])
+        claim(ledger, given, {"student": "none"}, {"pool": pool, "heldout": heldout, "warmup": warmup}, [])
         for start in range(0, len(pool), 500):
             part = pool[start : start + 500]
             scores = ((Kind.SCORE, digest([key_of_draft(one), measure]), score(one)) for one in part)

@@ -1,7 +1,7 @@
 """A reviser that has the student sample in two ways of its own, and weigh what came of it; it asks no teacher."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from elad.outcomes import Purpose, RevisionOutcome, Verdict
 from elad.protocols import Generation, Prompt, Revising, Sample, Task, Weighing
@@ -31,7 +31,7 @@ class Consulting:
             verdicts=(Verdict.UNJUDGED,) * len(candidate.chain.steps),
             first_error=None,
             edit=None,
-            reason=repr((texts, [sum(option) for option in weights])),
+            reason=repr((texts, [sum(cast("tuple[float, ...]", option)) for option in weights])),
             reviser="consulting",
             charge=Charge(),
             requests=(),

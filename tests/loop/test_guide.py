@@ -54,6 +54,7 @@ def test_in_each_round_the_mentor_learns_once_from_all_that_was_bought_and_then_
 def test_what_it_explains_right_is_learnt_from_once(tmp_path: Path) -> None:
     with watched() as taught:
         run(guided(guide=UNTAUGHT), tmp_path)
+    told, right, bought = list[Any](), set[tuple[str, str]](), set[tuple[str, str]]()
     for number, (_, students) in enumerate(taught):
         own = by_guide(students)
         told = [event.payload for event in events(tmp_path, Kind.GUIDED) if event.round <= number]

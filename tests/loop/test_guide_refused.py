@@ -119,7 +119,7 @@ def test_a_run_does_not_go_on_with_another_guide(tmp_path: Path, monkeypatch: py
         run(guided("guide.samples=4"), tmp_path)
     with pytest.raises(RunFolderError, match=r"guide: 'fake-\w+' -> None"):
         run(guided(guide=None), tmp_path)
-    came = FakeStudent.id.fget  # type: ignore[attr-defined]
+    came: Any = FakeStudent.id.fget  # type: ignore[attr-defined]
     monkeypatch.setattr(
         FakeStudent, "id", property(lambda self: "other weights" if self.settings.seed == MENTOR_SEED else came(self))
     )

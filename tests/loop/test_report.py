@@ -202,7 +202,7 @@ def test_a_run_without_gold_answers_says_what_it_cannot_see(tmp_path: Path) -> N
         replace(one, answer=None, metadata={"teacher_rationales": [{"text": one.rationale, "answer": one.answer}]})
         for one in problems(30, 1, "p")
     ]
-    data = Data(pool=pool, heldout=problems(12, 2, "h"))
+    data = Data(pool=tuple(pool), heldout=tuple(problems(12, 2, "h")))
     run(experiment(data=data, teacher={"kind": "recorded"}, reviser={"kind": "rewrite"}), tmp_path)
     told = check(tmp_path)
     assert {one["outcome"] for one in told["bought"]} == {"rewritten"}

@@ -78,7 +78,7 @@ def test_the_experience_is_evenly_spaced_within_the_band_of_each_cluster(band: t
     assert Counter(id[0] for id in picks) == {"a": 3, "b": 3, "c": 3}
     assert [id[0] for id in picks] == ["b", "c", "a"] * 3  # any first few are of all clusters
     for group in "abc":
-        losses = {one.problem.id: (one.embedding or ())[-1] for one in pool if one.problem.id[0] == group}
+        losses = {one.problem.id: (one.embedding or (0.0,))[-1] for one in pool if one.problem.id[0] == group}
         low, high = np.percentile([exp(loss) for loss in losses.values()], band)
         middle = sorted((id for id in losses if low <= exp(losses[id]) <= high), key=losses.__getitem__)
         expected = middle[:: max(len(middle) // 3, 1)][:3]

@@ -274,7 +274,7 @@ def test_rows_alone_add_up_to_both() -> None:
     logits_NV, targets = made(3)
     objective, alone = SpanConsistency(), 0.0
     for row in range(2):
-        of = row == ROWS
+        of = torch.eq(ROWS, row)
         some = Targets(
             ids_N=targets.ids_N[of],
             mask_N=targets.mask_N[of],

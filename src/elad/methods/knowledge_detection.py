@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ConfigDict
 
 from elad.errors import DataError, nearest, require
 from elad.outcomes import Purpose, RevisionOutcome
-from elad.protocols import Generation, Prompt, Revising, Sample, Task, Weighing
+from elad.protocols import Generation, Prompt, Revising, Sample, Task, Weighing, Weights
 from elad.records import Candidate, Chain, Message, Problem, Revision, Sampling, derive_seed
 from elad.revision.case import Asking, Case, Ended
 from elad.revision.texts import Whole, same
@@ -173,7 +173,7 @@ class _Trial:
         asked = [_ASKED.format(question=question, first=claim, second=other) for claim, other in pairs]
         prompts = [Prompt(messages=(Message(role="user", content=text),)) for text in asked]
         told = yield tuple(Weighing(prompt=prompt, options=_SAID) for prompt in prompts)
-        beliefs = [normalised(_SAID, weights) for weights in told if isinstance(weights, tuple)]
+        beliefs = [normalised(_SAID, cast("Weights", weights)) for weights in told]
         if any(None in belief for belief in beliefs):
             raise Ended(RevisionOutcome.UNREADABLE, "the student cannot weigh its answers: they may be too long for it")
         return [belief[_SAID[0]] for belief in beliefs]

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pydantic import ConfigDict
 
@@ -234,7 +234,7 @@ class SpanConsistency:
 
     def _pairs(self, targets: Targets) -> "tuple[Tensor, Tensor]":
         """The first target of each pair, and how much a pair is of its row's whole."""
-        rows, mask = targets.rows_N.tolist(), targets.mask_N.tolist()
+        rows, mask = _listed(targets.rows_N), _listed(targets.mask_N)
         carried = Counter(row for row, on in zip(rows, mask, strict=True) if on)
         found: list[tuple[int, float]] = []
         for row, spans in enumerate(self._by_row(targets)):
@@ -247,12 +247,17 @@ class SpanConsistency:
         """Of each row, of each of its spans, the first targets of pairs."""
         if targets.texts_R is None or targets.places_N2 is None:
             raise ValueError("the objective `span_consistency` needs the text of each row, and there is nothing")
-        known = zip(targets.rows_N.tolist(), targets.mask_N.tolist(), targets.places_N2.tolist(), strict=True)
+        known = zip(_listed(targets.rows_N), _listed(targets.mask_N), _listed(targets.places_N2), strict=True)
         placed = [(n, row, start, end) for n, (row, on, (start, end)) in enumerate(known) if on]
         for row, text in enumerate(targets.texts_R):
             mine = [(n, start, end) for n, its, start, end in placed if its == row]
             within = [[n for n, start, end in mine if start < stop and begin < end] for begin, stop in self.spans(text)]
             yield [[one for one, other in pairwise(span) if other == one + 1] for span in within]
+
+
+def _listed(tensor: "Tensor") -> list[Any]:
+    """Its values as plain ones; torch does not say of what type they are."""
+    return cast("list[Any]", tensor.tolist())  # pyright: ignore[reportUnknownMemberType]
 
 
 def _products(logits_NV: "Tensor", first_P: "Tensor") -> "Tensor":

@@ -32,7 +32,7 @@ def contrasted(
     Raises: StudentError where the guide reads other tokens.
     """
     if isinstance(guide, ModelGuide):
-        guide.suits(model, tokenizer)
+        guide.refuse_other_tokens(tokenizer)
     rows = [
         Row(ids=(*before, *encode_text(tokenizer, text)), target_start=len(before), bought=False, text=text)
         for before, text in asked

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from elad.experiment import flat
 from elad.ledger.events import Event
+from elad.mappings import flat
 from elad.report.page.document import Section, Table
 from elad.report.page.wording import NONE, brief, count, cut
 from elad.report.parts.material import Material

@@ -83,7 +83,7 @@ class Band(nn.Module):
         likeliest = order_NV[:, :SEEN]
         looks = [one_NV.gather(-1, likeliest).exp() for one_NV in (guide_NV, student_NV)]
         looks = [pad(look, (0, SEEN - look.shape[-1])) for look in looks]
-        spread = [
+        spread: list[Tensor] = [
             torch.special.entr(one_NV.exp()).sum(-1, keepdim=True) / log(size) for one_NV in (guide_NV, student_NV)
         ]
         shares_N2 = self.outer(self.inner(torch.cat([*looks, *spread], -1)).tanh()).sigmoid()
