@@ -119,7 +119,7 @@ def test_a_learnt_band_begins_wide_narrows_as_it_learns_and_keeps_the_fixed_one(
         edges_NV = band(student_NV, guide_NV)
         assert (edges_NV.isposinf() == fixed(guide_NV, 0.8, 0.95).isposinf()).all()
         top_N1, bottom_N1 = band.widened(student_NV, guide_NV, order_NV)
-        widths.append(float((bottom_N1 - top_N1).mean()))
+        widths.append((bottom_N1 - top_N1).mean().item())
         optimizer.zero_grad()
         clipped(student_NV, guide_NV, edges_NV, batch.targets.ids_N).sum().backward()
         optimizer.step()
