@@ -47,7 +47,7 @@ every_objective = those(lambda one: True)
 every_known_one = those(known)
 every_guided_one = those(lambda one: Need.GUIDE in one.needs)
 seeds = st.integers(0, 2**31)
-few = settings(max_examples=12)
+few = settings(max_examples=10)
 
 
 def guided(objective: Objective, seed: int, **how: Any) -> tuple[Made, Tensor]:
@@ -65,25 +65,22 @@ def sees_top(objective: Any) -> bool:
     return objective.tau == 1 if kind == "soft" else kind != "dac_kl"
 
 
-def check_against_loops(objective: Objective, batch: Made, guide_NV: Tensor, rel: float = 1e-4) -> None:
+def check_against_loops(objective: Objective, batch: Made, guide_NV: Tensor) -> None:
+    """Its value, and how steeply that changes in a few directions."""
     ready = live(objective)
     spots = slow_objectives.spots_of(batch, guide_NV, ready)
     before = [] if batch.targets.reference_R is None else batch.targets.reference_R.tolist()
-
-    def total() -> float:
-        return slow_objectives.slow(objective, spots, before)
-
     value, gradient = batch.loss(ready)
-    assert value == pytest.approx(total(), rel=rel, abs=1e-5)
-    carried = batch.targets.mask_N.nonzero()[:, 0].tolist()
-    for spot, row in zip(spots, gradient[carried].tolist(), strict=True):
-        for at, slope in enumerate(row):
-            kept, around = spot.student[at], list[float]()
-            for step in (1e-5, -1e-5):
-                spot.student[at] = kept + step
-                around.append(total())
-            spot.student[at] = kept
-            assert slope == pytest.approx((around[0] - around[1]) / 2e-5, rel=1e-3, abs=1e-4)
+    assert value == pytest.approx(slow_objectives.slow(objective, spots, before), rel=1e-4, abs=1e-5)
+    carried = batch.targets.mask_N
+    for seed in range(3):
+        direction = torch.randn(batch.logits_NV.shape, generator=torch.Generator().manual_seed(seed))
+        around = [
+            slow_objectives.slow(objective, slow_objectives.moved(spots, (step * direction[carried]).tolist()), before)
+            for step in (1e-5, -1e-5)
+        ]
+        slope = float((gradient * direction)[carried].sum())
+        assert slope == pytest.approx((around[0] - around[1]) / 2e-5, rel=1e-3, abs=1e-4)
 
 
 def test_every_kind_has_a_slow_reference() -> None:
@@ -98,7 +95,7 @@ def test_value_and_gradient_are_those_of_plain_loops(objective: Objective, seed:
 
 
 @every_known_one
-@settings(max_examples=6)
+@few
 @given(seed=seeds, top=st.integers(1, 11))
 def test_of_the_likeliest_tokens_too(objective: Objective, seed: int, top: int) -> None:
     if Need.GUIDE in objective.needs and sees_top(objective):
@@ -116,7 +113,8 @@ def test_an_equal_guide_leaves_what_the_tokens_alone_cost(objective: Objective, 
     least = share * sum(spot.weight * slow_objectives.surprise(spot) for spot in spots)
     equal, gradient = batch.but(view=Full(logits_NV=batch.logits_NV + 3.0)).loss(live(objective))
     assert equal == pytest.approx(least, rel=1e-5, abs=1e-5)
-    assert share or gradient.abs().max() < 1e-5
+    if not share and kind_of(objective) != "total_variation":  # that has a kink there
+        assert gradient.abs().max() < 1e-5
     assert batch.loss(live(objective))[0] >= least - 1e-5
 
 
@@ -288,15 +286,14 @@ def test_the_likeliest_tokens_bound_it_from_below_or_are_refused(objective: Obje
     ready, (batch, guide_NV) = live(objective), guided(objective, seed)
     bounds: list[float] = []
     for top in range(1, 12):
-        seen = batch.but(view=seen_of(guide_NV, top))
+        seen = batch.but(view=seen_of(guide_NV.double(), top))
         if not sees_top(objective):
             with pytest.raises(ConfigError, match=rf"objective: '\w+' .* no more than its {top} likeliest tokens"):
                 seen.loss(ready)
         else:
             bounds.append(seen.loss(ready)[0])
-    if bounds:
-        assert all(wider >= fewer - 1e-4 for fewer, wider in pairwise(bounds))
-        assert bounds[-1] == pytest.approx(batch.loss(ready)[0], rel=1e-4, abs=1e-4)
+    assert all(wider >= fewer * (1 - 1e-5) - 1e-5 for fewer, wider in pairwise(bounds))
+    assert bounds[-1:] in ([], [pytest.approx(batch.loss(ready)[0], rel=1e-4, abs=1e-5)])
 
 
 @every_objective

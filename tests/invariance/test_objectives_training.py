@@ -25,8 +25,8 @@ from elad.training.rows import Row
 from elad.training.trainer import step_loss
 
 EIGHT = Training(epochs=4, batch_size=8, micro_batch_size=8, learning_rate=0.01)
-STILL = Training(epochs=3, batch_size=8, micro_batch_size=4, learning_rate=1e-12)
-"""Nothing moves: each epoch must tell the same loss."""
+STILL = Training(epochs=3, batch_size=16, micro_batch_size=4, learning_rate=1e-12)
+"""Nothing moves: each epoch, which is one step, must tell the same loss."""
 EXAMPLES = [
     Example(
         problem_id=str(i),
@@ -96,16 +96,23 @@ GUIDED = [
 
 
 @pytest.mark.parametrize("objective", GUIDED, ids=lambda one: one["kind"])
-@pytest.mark.parametrize("lora", [None, Lora()], ids=["full", "lora"])
 def test_a_student_comes_nearer_to_its_guide(
-    folder: Path, guide: Guide, tmp_path: Path, objective: dict[str, Any], lora: Lora | None
+    folder: Path, guide: Guide, tmp_path: Path, objective: dict[str, Any]
 ) -> None:
-    start, measure = tiny(folder, lora), taught("forward_kl", guide=guide)
+    start, measure = tiny(folder), taught("forward_kl", guide=guide)
     before = loss(start, measure, [items(start, measure)])
     done = fit(start, taught(objective, guide=guide), tmp_path)
     assert isinstance(done.student, TransformersStudent)
-    assert loss(done.student, measure, [items(start, measure)]) < 0.6 * before
+    assert loss(done.student, measure, [items(start, measure)]) < 0.7 * before
     assert done.summary["losses"][-1] < done.summary["losses"][0]
+
+
+def test_adapters_learn_from_the_same_loss(folder: Path, guide: Guide, tmp_path: Path) -> None:
+    measure = taught("forward_kl", STILL, guide=guide)
+    still = [fit(tiny(folder, lora), measure, tmp_path / f"{lora}").summary["losses"] for lora in (None, Lora())]
+    assert still[1] == pytest.approx(still[0], rel=1e-4)
+    done = fit(tiny(folder, Lora()), taught("forward_kl", replace(EIGHT, epochs=10), guide=guide), tmp_path / "moving")
+    assert done.summary["losses"][-1] < 0.95 * still[0][0]
 
 
 def test_the_better_of_a_pair_gains_and_both_begin_even(folder: Path, tmp_path: Path) -> None:

@@ -144,10 +144,7 @@ def seen_of(guide_NV: Tensor, top: int | None) -> View:
 
 def shared_out(rank: int, folder: Path) -> None:
     """One of two processes: its two rows of every case, and what both sum up to, written into the folder."""
-    store = dist.FileStore(  # pyright: ignore[reportPrivateImportUsage]
-        str(folder / "store"), 2
-    )
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
     found: list[list[float]] = []
     for objective in OBJECTIVES:
         ready = live(objective)

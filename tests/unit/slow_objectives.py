@@ -1,7 +1,7 @@
 """What objectives give by plain loops: one target at a time, lists of Python's own floats, always in logarithms."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, floor, log, log1p
 from typing import Any
 
@@ -36,6 +36,14 @@ class Spot:
             return every
         others = together([value for i, value in enumerate(every) if i not in self.top])
         return [*(every[i] for i in self.top), max(others, log(EPSILON)) if whose == "guide" else others]
+
+
+def moved(spots: Sequence[Spot], steps: Sequence[Sequence[float]]) -> list[Spot]:
+    """The same with the student's logits a step further each."""
+    return [
+        replace(spot, student=[value + more for value, more in zip(spot.student, step, strict=True)])
+        for spot, step in zip(spots, steps, strict=True)
+    ]
 
 
 def together(logs: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from objective_kit import ROOM, made
 
 from elad.errors import ConfigError, StudentError
 from elad.kinds import build, describe
-from elad.learning import Learns, Need, TopK
+from elad.learning import Need, TopK
 from elad.training.objectives.clipping import Band, between, clipped, fixed
 from elad.training.objectives.weighted import Term, Weighted
 from elad.training.trainer import in_common
@@ -107,7 +107,6 @@ def test_a_narrower_band_never_costs_more_and_the_whole_one_is_forward_kl(seed: 
 
 def test_a_learnt_band_begins_wide_narrows_as_it_learns_and_keeps_the_fixed_one() -> None:
     one = build(ROOM, {"kind": "dac_kl", "lower": 0.8, "upper": 0.95, "learned": True}, "objective")
-    assert isinstance(one, Learns)
     ready, weights = one.begun(4, torch.device("cpu"))
     batch = made(2, one.needs, size=60)
     student_NV, guide_NV = batch.logits_NV.log_softmax(-1), made(3, frozenset(), size=60).logits_NV.log_softmax(-1)
@@ -119,7 +118,7 @@ def test_a_learnt_band_begins_wide_narrows_as_it_learns_and_keeps_the_fixed_one(
         edges_NV = band(student_NV, guide_NV)
         assert (edges_NV.isposinf() == fixed(guide_NV, 0.8, 0.95).isposinf()).all()
         top_N1, bottom_N1 = band.widened(student_NV, guide_NV, order_NV)
-        widths.append(float((bottom_N1 - top_N1).mean()))
+        widths.append((bottom_N1 - top_N1).mean().item())
         optimizer.zero_grad()
         clipped(student_NV, guide_NV, edges_NV, batch.targets.ids_N).sum().backward()
         optimizer.step()

@@ -47,7 +47,7 @@ class Items(Dataset[Item]):
 
 @dataclass(kw_only=True)
 class Serving:
-    """Makes a micro-batch of drawn items; all those of a step are made before the first of them is learnt from."""
+    """Makes a micro-batch of drawn items; all those of a step are made when it is due, none of them before."""
 
     tokenizer: Any
     lesson: Lesson
@@ -68,6 +68,10 @@ class Serving:
             self.feed.validated(loss)
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
+        """The items as they are drawn, which is one micro-batch ahead: the answers of a feed would be older by that."""
+        return {"items": list(items)}
+
+    def batch(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Packed; what a feed makes of them where there is one. Of too long rows a feed's item stays as it was."""
         if self.feed is not None:
             fed = self.feed([item.example for item in items], self.write, self.done, self.rng)

@@ -12,6 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -180,6 +181,12 @@ class _ElaTrainer(Trainer):
     """Of the loss since they were last told, by name: of each step, a mean over its targets."""
     told: int = 0
     """The step when that was."""
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """A step's micro-batches, and how many targets (or pairs) are in them all."""
+        serving = cast("Serving", self.data_collator)
+        batches = [serving.batch(drawn["items"]) for drawn in islice(epoch_iterator, num_batches)]
+        return batches, self._get_num_items_in_batch(batches, device)
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

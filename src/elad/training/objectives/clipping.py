@@ -83,9 +83,7 @@ class Band(nn.Module):
         likeliest = order_NV[:, :SEEN]
         looks = [one_NV.gather(-1, likeliest).exp() for one_NV in (guide_NV, student_NV)]
         looks = [pad(look, (0, SEEN - look.shape[-1])) for look in looks]
-        spread: list[Tensor] = [
-            torch.special.entr(one_NV.exp()).sum(-1, keepdim=True) / log(size) for one_NV in (guide_NV, student_NV)
-        ]
+        spread = [kl(one_NV, torch.zeros_like(one_NV))[:, None] / log(size) for one_NV in (guide_NV, student_NV)]
         shares_N2 = self.outer(self.inner(torch.cat([*looks, *spread], -1)).tanh()).sigmoid()
         first, end = between(self.lower, self.upper, size)
         top, bottom = log(first + 1) / log(size), log(end) / log(size)

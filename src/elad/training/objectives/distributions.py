@@ -19,7 +19,8 @@ def compared(logits_NV: "Tensor", targets: Targets, name: str) -> "tuple[Tensor,
 
     Of a `TopK` view the classes are its K tokens and one more, all others together. An f-divergence of these is never
     above that of the whole vocabularies (data processing inequality), while the one of the K tokens alone is not even
-    a divergence and may be negative. What rounding cannot tell from no other mass at all counts as 1.2e-7.
+    a divergence and may be negative. What is left for the others is as exact as the K logarithms are (1 less their
+    sum: in float64 here), and less of it than float32 can tell from nothing, 1.2e-7, counts as that much.
     Raises: ValueError for targets without a view.
     """
     view = targets.view
@@ -44,13 +45,13 @@ def whole(targets: Targets, name: str, why: str) -> "Tensor":
 def _in_buckets(student_NV: "Tensor", view: TopK) -> "tuple[Tensor, Tensor]":
     import torch
 
-    student_NK, guide_NK = student_NV.gather(-1, view.ids_NK), view.logs_NK.detach().float()
+    student_NK, guide_NK = student_NV.gather(-1, view.ids_NK), view.logs_NK.detach().double()
     if view.ids_NK.shape[-1] == student_NV.shape[-1]:
-        return student_NK, guide_NK.log_softmax(-1)
+        return student_NK, guide_NK.log_softmax(-1).float()
     others_N1 = student_NV.scatter(-1, view.ids_NK, -torch.inf).logsumexp(-1, keepdim=True)
     left_N1 = -guide_NK.logsumexp(-1, keepdim=True).expm1()
     left_N1 = left_N1.clamp_min(torch.finfo(torch.float32).eps).log()
-    return torch.cat([student_NK, others_N1], -1), torch.cat([guide_NK, left_N1], -1).log_softmax(-1)
+    return torch.cat([student_NK, others_N1], -1), torch.cat([guide_NK, left_N1], -1).log_softmax(-1).float()
 
 
 def kl(first_NC: "Tensor", second_NC: "Tensor") -> "Tensor":
