@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from elad.abilities import Contrasts
+from elad.asks import Disagreement
 from elad.errors import ConfigError
 from elad.ledger.events import Kind
 from elad.protocols import (
     Consult,
     Contrast,
     Contrasting,
-    Disagreement,
     Generation,
     Prompt,
     Sample,
