@@ -5,13 +5,13 @@ from functools import cache
 from typing import TypeAlias
 
 from elad.abilities import Contrasts
+from elad.asks import Disagreement
 from elad.errors import ConfigError
 from elad.ledger.events import Kind
 from elad.protocols import (
     Consult,
     Contrast,
     Contrasting,
-    Disagreement,
     Generation,
     Prompt,
     Sample,

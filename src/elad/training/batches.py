@@ -71,7 +71,7 @@ class Serving:
         """The items as they are drawn, which is one micro-batch ahead: the answers of a feed would be older by that."""
         return {"items": list(items)}
 
-    def batch(self, items: Sequence[Item]) -> dict[str, Tensor]:
+    def batch(self, items: Sequence[Item]) -> dict[str, Any]:
         """Packed; what a feed makes of them where there is one. Of too long rows a feed's item stays as it was."""
         if self.feed is not None:
             fed = self.feed([item.example for item in items], self.write, self.done, self.rng)
