@@ -54,21 +54,24 @@ def test_in_each_round_the_mentor_learns_once_from_all_that_was_bought_and_then_
 def test_what_it_explains_right_is_learnt_from_once(tmp_path: Path) -> None:
     with watched() as taught:
         run(guided(guide=UNTAUGHT), tmp_path)
-    told, right, bought = list[Any](), set[tuple[str, str]](), set[tuple[str, str]]()
     for number, (_, students) in enumerate(taught):
         own = by_guide(students)
-        told = [event.payload for event in events(tmp_path, Kind.GUIDED) if event.round <= number]
-        right = {
-            (one["chain"]["problem_id"], one["chain"]["text"]) for one in told if from_json(Grade, one["grade"]).strict
-        }
+        right = said_right(tmp_path, number)
         bought = {(one.problem_id, one.target) for one in students if one.source != "guide"}
         assert len(set(own)) == len(own)
-        assert {(one.problem_id, one.target) for one in own} == right - bought
+        assert {(one.problem_id, one.target) for one in own} == {*right} - bought
         assert all(one.rejected is None and not one.marks for one in own)
+        if number:
+            assert len({*right}) < len(right)
+            assert {*right} & bought
+            assert {*right} - bought
     assert any(not event.payload["grade"]["strict"] for event in events(tmp_path, Kind.GUIDED))
-    assert right & bought
-    assert right - bought
-    assert len(right) < sum(one["grade"]["strict"] for one in told)
+
+
+def said_right(folder: Path, number: int) -> list[tuple[str, str]]:
+    """Question and text of each explanation up to a round that ends right."""
+    told = [event.payload for event in events(folder, Kind.GUIDED) if event.round <= number]
+    return [(one["chain"]["problem_id"], one["chain"]["text"]) for one in told if from_json(Grade, one["grade"]).strict]
 
 
 def test_each_question_that_was_bought_is_explained_whatever_came_of_it(tmp_path: Path) -> None:

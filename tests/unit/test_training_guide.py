@@ -14,11 +14,10 @@ from elad.packing.sight import Sight
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Transformers, TransformersStudent
-from elad.training.guide import target_logits
 from elad.training.objectives.forward_kl import ForwardKl
 from elad.training.objectives.soft import Soft
 from elad.training.rows import collate, encode_example
-from elad.training.trainer import in_common, step_loss
+from elad.training.trainer import in_common, step_loss, target_logits
 
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
 
@@ -52,7 +51,7 @@ def lesson(objective: Objective, guide: TransformersStudent) -> Lesson:
 
 def loss(student: TransformersStudent, objective: Objective, guide: TransformersStudent) -> float:
     rows = batch(student, example(3), example(4), example(5, "It is 10.\nThe answer is 10."))
-    return float(step_loss(student.model, rows, lesson(objective, guide), student.decoder.sight).total)
+    return float(step_loss(student.model, rows, lesson(objective, guide), student.decoder.sight).total.detach())
 
 
 def test_a_student_that_is_its_own_guide_has_nothing_to_learn(folder: Path) -> None:
@@ -95,9 +94,8 @@ def test_a_guide_stays_as_it_is_while_a_student_learns(folder: Path, other: Path
     student, guide = opened(folder), opened(other)
     before = {name: tensor.clone() for name, tensor in guide.model.state_dict().items()}
     fit = student.fit([example(i) for i in range(6)], lesson(Soft(lambda_=1.0), guide), folder=tmp_path)
-    assert isinstance(fit.student, TransformersStudent)
     assert fit.student.id != student.id
-    assert loss(opened(folder), ForwardKl(), guide) > loss(fit.student, ForwardKl(), guide)
+    assert loss(opened(folder), ForwardKl(), guide) > loss(fit.student, ForwardKl(), guide)  # type: ignore[arg-type]
     after = guide.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(one.grad is None for one in guide.model.parameters())
@@ -110,7 +108,7 @@ def test_of_other_tokens_nothing_is_learnt(folder: Path, tmp_path: Path) -> None
         student.fit([example(1)], lesson(Soft(), guide), folder=tmp_path)
     guide = opened(folder)
     guide.tokenizer.add_tokens(["<new>"])
-    with pytest.raises(StudentError, match=r"1 of .* entries of their vocabularies differ"):
+    with pytest.raises(StudentError, match=r"1 of \d+ and \d+ entries"):
         student.fit([example(1)], lesson(Soft(), guide), folder=tmp_path)
 
 
