@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
 from elad.methods.elad import experiment
-from elad.protocols import Generation, Prompt
 from elad.records import Chain, Problem, Sampling, digest
 from elad.stages.drafting import chains
 from elad.stages.learning import learn

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from elad.asks import Generation, Prompt
 from elad.packing.tree import Pack
-from elad.protocols import Generation, Prompt
 from elad.records import Sampling
 
 COSTS = ("sampled", "read", "seconds")

@@ -19,7 +19,7 @@ from typing import Any
 
 from bare import Bare, Recall, drafted, ratios, turns, warmed
 
-from elad.protocols import Generation, Prompt
+from elad.asks import Generation, Prompt
 from elad.records import Sampling, StepScores
 from elad.uncertainty.beliefs import scored
 from elad.uncertainty.elad import Elad

@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 from elad import sample
-from elad.protocols import Prompt
+from elad.asks import Prompt
 from elad.records import Message, Sampling
 from elad.students.models import model_folder
 from elad.students.served import VllmStudent

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
+from elad.asks import Contrast, Prompt
 from elad.learning import Guide
-from elad.protocols import Contrast, Prompt, Student
+from elad.protocols import Student
 
 
 @runtime_checkable

@@ -12,9 +12,10 @@ import tiny_model
 import torch
 from room_kit import check_settings, named, parsed
 
+from elad.asks import Generation, Prompt
 from elad.errors import ConfigError
 from elad.kinds import build
-from elad.protocols import Fit, Generation, Prompt, Student, Suited, Task, Uncertainty
+from elad.protocols import Fit, Student, Suited, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
 from elad.students.fake import Fake
 from elad.students.transformers import Transformers

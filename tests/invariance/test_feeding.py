@@ -8,8 +8,9 @@ from random import Random
 import pytest
 import tiny_model
 
+from elad.asks import Generation, Prompt
 from elad.learning import AdaptiveFeed, Feed, Lesson, Write
-from elad.protocols import Fit, Generation, Prompt
+from elad.protocols import Fit
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students.transformers import Transformers, TransformersStudent

@@ -11,11 +11,12 @@ import tiny_model
 import torch
 from lesson_kit import lesson
 
+from elad.asks import Prompt
 from elad.errors import StudentError
 from elad.kinds import build
 from elad.learning import Feed, Guide, Lesson, Need, Write
 from elad.packing.sight import Sight
-from elad.protocols import Fit, Prompt
+from elad.protocols import Fit
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers, TransformersStudent

@@ -11,8 +11,8 @@ from families import FAMILIES, opinionated
 from lesson_kit import lesson, targets
 from transformers import LlamaForCausalLM, get_cosine_schedule_with_warmup
 
+from elad.asks import Prompt
 from elad.packing.sight import Sight
-from elad.protocols import Prompt
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers

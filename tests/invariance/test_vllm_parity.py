@@ -12,9 +12,10 @@ from statistics import fmean
 import pytest
 
 from elad import sample
+from elad.asks import Generation, Prompt
 from elad.errors import StudentError
 from elad.learning import Lesson
-from elad.protocols import Generation, Prompt, Student
+from elad.protocols import Student
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students.models import model_folder

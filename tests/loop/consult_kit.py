@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from elad.asks import Generation, Prompt, Sample, Weighing
 from elad.outcomes import Purpose, RevisionOutcome, Verdict
-from elad.protocols import Generation, Prompt, Revising, Sample, Task, Weighing
+from elad.protocols import Revising, Task
 from elad.records import Candidate, Charge, Revision, Sampling
 
 

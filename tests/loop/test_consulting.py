@@ -8,10 +8,10 @@ import pytest
 from consult_kit import Consulting
 from loop_kit import experiment, history, problems
 
+from elad.asks import Generation, Prompt
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.plan.rehearsal import rehearse
-from elad.protocols import Generation, Prompt
 from elad.records import Sampling, from_json
 from elad.stages import consulting
 from elad.students.fake import FakeStudent

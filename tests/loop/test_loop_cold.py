@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from loop_kit import experiment, history
 
+from elad.asks import Generation, Prompt
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.progress import Silent
-from elad.protocols import Generation, Prompt, Student, Task
+from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, StepScores, derive_seed
 from elad.students.fake import FakeStudent
 

@@ -8,10 +8,10 @@ import pytest
 from loop_kit import experiment, history
 from rich.console import Console
 
+from elad.asks import Generation
 from elad.errors import ConfigError
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
-from elad.protocols import Generation
 from elad.report.status import round_table, status
 from elad.students.fake import FakeStudent
 

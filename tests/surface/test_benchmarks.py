@@ -11,9 +11,9 @@ import pytest
 from loop_kit import experiment, problems
 from test_loop_stopping import RULES, stopping
 
+from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
 from elad.loop import run
-from elad.protocols import Generation, Prompt
 from elad.records import Problem, Sampling
 from elad.stages.drafting import chains
 from elad.students.fake import Fake, FakeStudent

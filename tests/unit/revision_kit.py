@@ -5,20 +5,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from elad.asks import Contrast, Contrasting, Generation, Prompt, Sample, Weighing, Weights
 from elad.outcomes import ParseOutcome, ReplyOutcome
-from elad.protocols import (
-    Ask,
-    Contrast,
-    Contrasting,
-    Generation,
-    Parsed,
-    Prompt,
-    Reviser,
-    Sample,
-    Told,
-    Weighing,
-    Weights,
-)
+from elad.protocols import Ask, Parsed, Reviser, Told
 from elad.records import (
     Candidate,
     Chain,

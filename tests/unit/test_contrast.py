@@ -9,9 +9,8 @@ import pytest
 import tiny_model
 import torch
 
-from elad.asks import Disagreement
+from elad.asks import Disagreement, Prompt
 from elad.errors import StudentError
-from elad.protocols import Prompt
 from elad.records import Message
 from elad.students.fake import Fake
 from elad.students.transformers import Transformers, TransformersStudent

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elad.asks import Prompt
 from elad.errors import ConfigError, StudentError
-from elad.protocols import Fit, Prompt, Student, StudentSettings
+from elad.protocols import Fit, Student, StudentSettings
 from elad.records import Example, Message, Sampling
 from elad.students.fake import Fake, FakeStudent
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from loop_kit import problems
 from room_kit import named
 
+from elad.asks import Prompt
 from elad.errors import ConfigError, DataError, StudentError
 from elad.experiment import Experiment
 from elad.methods.finding import cards, find
 from elad.methods.ifd import Experience, Ifd, LengthMatched
-from elad.protocols import Prompt, Selector, Uncertainty
+from elad.protocols import Selector, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores
 from elad.sample import folder
 from elad.students.models import model_folder

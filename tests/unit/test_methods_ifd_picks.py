@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loop_kit import problems
 
+from elad.asks import Prompt
 from elad.methods.ifd import Cherry, Experience, LengthMatched, Placed
 from elad.outcomes import RevisionOutcome
-from elad.protocols import Prompt
 from elad.records import Candidate, Charge, Past, Problem, Sampling, StepScores
 from elad.students.fake import Fake
 from elad.tasks.chains import make_chain

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from revision_kit import TASK, Script, Sums, candidate
 
+from elad.asks import Sample, Weighing
 from elad.errors import ConfigError, DataError
 from elad.methods.knowledge_detection import KnowledgeDetection, experiment
 from elad.outcomes import RevisionOutcome, Verdict
-from elad.protocols import Sample, Weighing
 from elad.records import Candidate, Message, Problem, Revision, Sampling
 from elad.uncertainty.entailment import Contradiction
 

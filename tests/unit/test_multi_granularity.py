@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from revision_kit import TASK, Cut, Script, candidate
 
-from elad.asks import Disagreement
+from elad.asks import Contrast, Contrasting, Disagreement, Prompt
 from elad.errors import ConfigError
 from elad.kinds import build, describe
 from elad.learning import Full, Need, Targets, TopK
 from elad.methods.multi_granularity import Phrases, Scrg, SpanConsistency, Windows
 from elad.outcomes import ReplyOutcome, RevisionOutcome, Verdict
-from elad.protocols import Ask, Contrast, Contrasting, Prompt
+from elad.protocols import Ask
 from elad.records import Request
 from elad.revision.driving import ask_key
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from revision_kit import TASK, Cut, Script, candidate, queue, shown
 
+from elad.asks import Prompt
 from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome, Verdict
-from elad.protocols import Prompt
 from elad.records import Candidate, Request
 from elad.report.rows import preference, stepwise
 from elad.revision.first_error import FirstError

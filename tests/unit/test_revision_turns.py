@@ -6,8 +6,8 @@ import pytest
 from first_error_kit import CHAIN, MENDED, STEPS, by_purpose, stepwise_at
 from revision_kit import Cut, Script, candidate, queue, whole
 
+from elad.asks import Prompt
 from elad.outcomes import RevisionOutcome
-from elad.protocols import Prompt
 from elad.revision.first_error import FirstError
 
 

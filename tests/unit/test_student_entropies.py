@@ -7,7 +7,7 @@ import tiny_model
 import torch
 
 from elad.abilities import Entropies
-from elad.protocols import Prompt
+from elad.asks import Prompt
 from elad.records import Message
 from elad.students.fake import Fake
 from elad.students.sampling import undecided

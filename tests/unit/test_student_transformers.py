@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lesson_kit import lesson
 
+from elad.asks import Generation, Prompt
 from elad.errors import RunFolderError, StudentError
-from elad.protocols import Generation, Prompt, Student
+from elad.protocols import Student
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students import embedding, inspection

@@ -12,9 +12,9 @@ import tiny_model
 import vllm_kit
 
 from elad.abilities import Embeds
+from elad.asks import Prompt
 from elad.errors import ConfigError, StudentError
 from elad.learning import Lesson
-from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students.served import VllmStudent

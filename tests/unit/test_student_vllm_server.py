@@ -18,9 +18,9 @@ import tiny_model
 import torch
 import vllm_kit
 
+from elad.asks import Prompt
 from elad.errors import StudentError
 from elad.learning import Lesson
-from elad.protocols import Prompt
 from elad.records import Example, Message, Sampling
 from elad.settings import Training
 from elad.students import keeper

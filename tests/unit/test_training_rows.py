@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import tiny_model
 
+from elad.asks import Prompt
 from elad.errors import StudentError
-from elad.protocols import Prompt
 from elad.records import Message
 from elad.training.rows import encode_messages, encode_prompt
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elad.abilities import Entropies
+from elad.asks import Generation, Prompt
 from elad.errors import ConfigError
 from elad.experiment import Experiment
-from elad.protocols import Fit, Generation, Prompt, Task, Uncertainty
+from elad.protocols import Fit, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, derive_seed
 from elad.students.served import VllmStudent
 from elad.tasks.chains import make_chain

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elad.protocols import Fit, Generation, Prompt, Task
+from elad.asks import Generation, Prompt
+from elad.protocols import Fit, Task
 from elad.records import Problem, Sampling
 from elad.tasks.chains import concluded, make_chain
 from elad.tasks.choice import Choice

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uncertainty_kit import INTER, INTRA, TASK, Scripted, concluding, draft, notes, one, said
 
-from elad.protocols import Prompt, Uncertainty
+from elad.asks import Prompt
+from elad.protocols import Uncertainty
 from elad.records import (
     Chain,
     Message,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elad.asks import Generation, Prompt
 from elad.errors import ConfigError
-from elad.protocols import Generation, Gradual, Prompt, Ranking
+from elad.protocols import Gradual, Ranking
 from elad.records import Chain, Message, Problem, Sampling, StepScores, from_json, to_json
 from elad.selection.random import Random as ByLot
 from elad.selection.top import Top

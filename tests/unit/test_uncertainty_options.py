@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from uncertainty_kit import INTER, INTRA, OPTIONS, TASK, Scripted, draft, notes, one, said
 
+from elad.asks import Prompt
 from elad.errors import ConfigError
-from elad.protocols import Prompt
 from elad.tasks.choice import Choice
 from elad.uncertainty.elad import Elad
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from elad.protocols import Fit, Generation, Prompt
+from elad.asks import Generation, Prompt
+from elad.protocols import Fit
 from elad.records import (
     Chain,
     Problem,

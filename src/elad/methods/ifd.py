@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict
 
+from elad.asks import Prompt
 from elad.errors import DataError, StudentError, require
 from elad.evaluation.intervals import quantile
-from elad.protocols import Prompt, Student, Task
+from elad.protocols import Student, Task
 from elad.records import Candidate, Chain, Past, Problem, StepScores
 from elad.sample import folder
 from elad.selection.encoder import Encoder

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ConfigDict
 
+from elad.asks import Generation, Prompt, Sample, Weighing, Weights
 from elad.errors import DataError, nearest, require
 from elad.outcomes import Purpose, RevisionOutcome
-from elad.protocols import Generation, Prompt, Revising, Sample, Task, Weighing, Weights
+from elad.protocols import Revising, Task
 from elad.records import Candidate, Chain, Message, Problem, Revision, Sampling, derive_seed
 from elad.revision.case import Asking, Case, Ended
 from elad.revision.texts import Whole, same

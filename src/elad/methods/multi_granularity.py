@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pydantic import ConfigDict
 
-from elad.asks import Disagreement
+from elad.asks import Contrasting, Disagreement, Prompt
 from elad.errors import require
 from elad.learning import LossSum, Need, Targets
 from elad.outcomes import Purpose, RevisionOutcome
-from elad.protocols import Contrasting, Prompt, Revising, Task
+from elad.protocols import Revising, Task
 from elad.records import Candidate, Chain, Revision
 from elad.revision.case import Asking, Case, Ended, Finding
 from elad.revision.texts import closed

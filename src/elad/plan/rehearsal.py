@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from os.path import commonprefix
 from pathlib import Path
 
+from elad.asks import Contrasting, Generation, Weighing
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
-from elad.protocols import Consult, Contrasting, Generation, Student, Task, Told, Weighing
+from elad.protocols import Consult, Student, Task, Told
 from elad.records import Candidate, Chain, Charge, Problem, Reply, Request, Revision, from_json
 from elad.revision.driving import drive
 from elad.stages.consulting import told_by

@@ -4,8 +4,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
+from elad.asks import Generation, Prompt
 from elad.outcomes import ParseOutcome, Purpose, ReplyOutcome, RevisionOutcome, Verdict
-from elad.protocols import Ask, Generation, Prompt, Revising, Task, Told
+from elad.protocols import Ask, Revising, Task, Told
 from elad.records import (
     Candidate,
     Chain,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from elad.protocols import Ask, Consult, Contrasting, Prompt, Revising, Sample, Told
+from elad.asks import Contrasting, Prompt, Sample
+from elad.protocols import Ask, Consult, Revising, Told
 from elad.records import Request, Revision, digest, to_json
 
 K = TypeVar("K", bound=Hashable)

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 from pydantic import ConfigDict
 
 from elad.abilities import Embeds
+from elad.asks import Prompt
 from elad.errors import ConfigError
 from elad.kinds import Located
-from elad.protocols import Prompt, Student, Task
+from elad.protocols import Student, Task
 from elad.records import Problem
 
 _BATCH = 32

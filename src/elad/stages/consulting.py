@@ -5,21 +5,10 @@ from functools import cache
 from typing import TypeAlias
 
 from elad.abilities import Contrasts
-from elad.asks import Disagreement
+from elad.asks import Contrast, Contrasting, Disagreement, Generation, Prompt, Sample, Weighing, Weights
 from elad.errors import ConfigError
 from elad.ledger.events import Kind
-from elad.protocols import (
-    Consult,
-    Contrast,
-    Contrasting,
-    Generation,
-    Prompt,
-    Sample,
-    Student,
-    Told,
-    Weighing,
-    Weights,
-)
+from elad.protocols import Consult, Student, Told
 from elad.records import Sampling, digest, from_json, to_json
 from elad.revision.driving import ask_key
 from elad.world import World

@@ -8,11 +8,12 @@ from heapq import nsmallest
 from typing import Any, TypeAlias
 
 from elad.abilities import Remembers
+from elad.asks import Prompt
 from elad.experiment import Experiment
 from elad.kinds import describe
 from elad.ledger.events import Kind
 from elad.outcomes import ParseOutcome
-from elad.protocols import Prompt, Student
+from elad.protocols import Student
 from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
 from elad.stages.cold import tell_if_cold
 from elad.tasks.chains import make_chain

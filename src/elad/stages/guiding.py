@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from elad.abilities import Guides
+from elad.asks import Prompt
 from elad.experiment import Guide as Settings
 from elad.kinds import describe
 from elad.learning import Guide, Lesson, Need
 from elad.ledger.events import Kind
-from elad.protocols import Prompt, Student
+from elad.protocols import Student
 from elad.records import Chain, Example, Grade, Problem, Sampling, derive_seed, digest, from_json, to_json
 from elad.stages.drafting import DRAFT_CHUNK
 from elad.stages.fitting import fit, load, summary_of, told

@@ -9,10 +9,10 @@ from statistics import fmean
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from elad.asks import Disagreement
+from elad.asks import Contrast, Disagreement, Generation, Prompt
 from elad.errors import ConfigError, StudentError
 from elad.learning import Lesson
-from elad.protocols import Contrast, Fit, Generation, Prompt, Student
+from elad.protocols import Fit, Student
 from elad.records import Example, Message, Sampling, derive_seed, digest, to_json
 from elad.students.scripted import CUE, explain
 

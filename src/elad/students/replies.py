@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from typing import Any
 
-from elad.protocols import Generation
+from elad.asks import Generation
 from elad.students.sampling import NO_TOKEN
 
 ASK = 4

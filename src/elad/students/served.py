@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
+from elad.asks import Generation, Prompt
 from elad.errors import StudentError
 from elad.learning import Lesson
-from elad.protocols import Fit, Generation, Prompt
+from elad.protocols import Fit
 from elad.records import Example, Message, Sampling, digest
 from elad.students import inspection
 from elad.students.asking import asked_to_write, read_reply, weigh

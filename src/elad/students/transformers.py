@@ -18,10 +18,11 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 from elad.abilities import Guides
+from elad.asks import Contrast, Generation, Prompt
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
 from elad.learning import Lesson, Write
-from elad.protocols import Contrast, Fit, Generation, Prompt, Student
+from elad.protocols import Fit, Student
 from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder

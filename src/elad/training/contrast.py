@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elad.asks import Disagreement
+from elad.asks import Contrast, Disagreement
 from elad.learning import Full, Guide, Targets, View
 from elad.packing.sight import Sight
-from elad.protocols import Contrast
 from elad.training.guide import ModelGuide, target_logits
 from elad.training.objectives.distributions import compared, kl
 from elad.training.rows import Row, collate, encode_text, places_of

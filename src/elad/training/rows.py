@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from elad.asks import Prompt
 from elad.errors import StudentError
 from elad.packing.layout import laid_out
 from elad.packing.tree import packs
-from elad.protocols import Prompt
 from elad.records import Example, Message
 
 IGNORED = -100

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from elad.asks import Prompt
 from elad.errors import require
-from elad.protocols import Prompt, Student, Task
+from elad.protocols import Student, Task
 from elad.records import Problem, Sampling, StepScores, derive_seed
 from elad.tasks.chains import concluded
 from elad.uncertainty.beliefs import Draft, brief, certain, likeliest, unified

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elad.protocols import Generation, Prompt, Student, Task
+from elad.asks import Generation, Prompt
+from elad.protocols import Student, Task
 from elad.records import Chain, Problem, Sampling, derive_seed
 from elad.steps import split
 from elad.tasks.chains import concluded

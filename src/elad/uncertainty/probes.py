@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from math import exp, inf, isnan
 
-from elad.protocols import Prompt, Student, Task
+from elad.asks import Prompt
+from elad.protocols import Student, Task
 from elad.records import Problem, Sampling, derive_seed
 from elad.tasks.chains import concluded
 from elad.uncertainty.beliefs import Belief

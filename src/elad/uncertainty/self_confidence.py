@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from elad.protocols import Prompt, Student, Task
+from elad.asks import Prompt
+from elad.protocols import Student, Task
 from elad.records import Chain, Message, Problem, StepScores
 from elad.uncertainty.beliefs import Belief
 from elad.uncertainty.probes import normalised

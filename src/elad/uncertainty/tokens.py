@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from elad.protocols import Prompt, Task
+from elad.asks import Prompt
+from elad.protocols import Task
 from elad.records import Chain, StepScores
 from elad.uncertainty.beliefs import Draft, scored
 
