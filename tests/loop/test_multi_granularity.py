@@ -38,7 +38,7 @@ def schooled(folder: Path, seed: int, mine: Experiment) -> str:
         )
         for one in problems(0, 8, gold=True)
     ]
-    lesson = Lesson(objective=Sft(), training=Training(epochs=25, batch_size=8, learning_rate=0.01), seed=seed)
+    lesson = Lesson(objective=Sft(), training=Training(epochs=100, batch_size=4, learning_rate=0.01), seed=seed)
     start.fit(rows, lesson, folder=folder / "schooled")
     return str(folder / "schooled")
 

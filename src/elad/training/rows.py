@@ -99,14 +99,15 @@ def encode_example(tokenizer: Any, example: Example, *, placed: bool = False) ->
     `placed` says whether the row has the target's text and places.
     """
     prompt = encode_messages(tokenizer, example.messages)
-    target, end = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id], len(example.target)
+    target = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id]
+    last = len(example.target)
     return Row(
         ids=(*prompt, *target),
         target_start=len(prompt),
         bought=example.source != "warmup",
         weights=tuple(_weights(tokenizer, example, len(target))) if example.marks else (),
         text=example.target if placed else "",
-        places=(*places_of(tokenizer, example.target), (end, end)) if placed else (),
+        places=(*places_of(tokenizer, example.target), (last, last)) if placed else (),
     )
 
 
