@@ -79,8 +79,8 @@ def section(told: dict[str, Any]) -> Section:
     failed = sum(number for outcome, number in revised.items() if outcome not in _KEPT)
     parts: list[Part] = [
         Prose(
-            text=f"{failed:,} of {count(sum(revised.values()), 'revision')} failed. Failures are paid for, written down, "
-            "and never trained on."
+            text=f"{failed:,} of {count(sum(revised.values()), 'revision')} failed. Failures are paid for, written "
+            "down, and never trained on."
         ),
         Table(
             title="Outcomes of drafts, replies and revisions, all arms",
