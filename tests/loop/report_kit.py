@@ -16,7 +16,7 @@ from elad.records import Charge, digest, to_json
 Said = Callable[[str], str]
 """What is said in the place of a word: a question, a step, a reason."""
 ROUNDS = 2
-HELDOUT = 20
+HELDOUT = 8
 PRICE = Price(input=2.0, output=8.0)
 CHARGE = Charge(
     calls=1,

@@ -47,6 +47,15 @@ def common_end(curves: Sequence[Curve], cost: str) -> float:
     return min(curve.costs[cost][-1] for curve in curves)
 
 
+def grid(end: float, steps: int) -> list[float]:
+    """Amounts at equal distances from 0 to `end`, which is the last of them to the last bit; 0 alone where it is 0.
+
+    >>> grid(1.0, 4), grid(0.00184, 24)[-1], grid(0.0, 4)
+    ([0.0, 0.25, 0.5, 0.75, 1.0], 0.00184, [0.0])
+    """
+    return [end * i / steps for i in range(steps)] + [end] if end else [0.0]
+
+
 def at(costs: Sequence[float], cost: float) -> list[float]:
     """The weights of the rounds in what a curve is at `cost`. Where rounds cost nothing more, the last one counts.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from elad.errors import InputError
 from elad.evaluation.bands import bands
-from elad.evaluation.curves import Curve, accuracy_at, common_end
+from elad.evaluation.curves import Curve, accuracy_at, common_end, grid
 from elad.records import derive_seed
 from elad.report.runs import COSTS, Arm
 
@@ -69,7 +69,7 @@ def _panel(axes: Any, cost: str, told: dict[str, Any], arms: Sequence[Arm]) -> N
     for arm, (colour, line, mark) in zip(arms, _cycled(len(arms)), strict=True):
         curves = _curves(arm)
         end = common_end(curves, cost)
-        amounts = [end * i / _POINTS for i in range(_POINTS + 1)]
+        amounts = grid(end, _POINTS)
         band = bands(curves, cost, amounts, seed=derive_seed("bands"))
         lows, highs = ([100 * ends[i] for ends in band] for i in (0, 1))
         axes.fill_between(amounts, lows, highs, color=colour, alpha=0.16, lw=0)

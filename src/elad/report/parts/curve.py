@@ -6,7 +6,7 @@ from typing import Any
 
 from elad.errors import RunFolderError
 from elad.evaluation.bands import bands
-from elad.evaluation.curves import Curve, accuracy_at
+from elad.evaluation.curves import Curve, accuracy_at, grid
 from elad.evaluation.paired import sign_flips
 from elad.ledger.course import measured
 from elad.ledger.events import CONTROL, MAIN, Ledger
@@ -68,8 +68,7 @@ def _point(curve: Curve, place: int, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _band(curve: Curve, cost: str) -> list[dict[str, float]]:
-    end = curve.costs[cost][-1]
-    amounts = [end * i / _GRID for i in range(_GRID + 1)] if end else [0.0]
+    amounts = grid(curve.costs[cost][-1], _GRID)
     ends = bands([curve], cost, amounts, seed=derive_seed("bands"))
     return [
         {"spent": amount, "accuracy": accuracy_at([curve], cost, amount), "low": low, "high": high}

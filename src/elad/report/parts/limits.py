@@ -104,8 +104,8 @@ def _of_teacher(told: dict[str, Any]) -> Iterator[str]:
         yield "The teacher has no price, so there is no money to hold accuracy against."
     if spent["estimated"]:
         yield (
-            "Some tokens were estimated: where the endpoint reported none, by other means; where a reply was lost, at "
-            "their worst case."
+            "Some tokens were estimated: where the endpoint reported none, by other means; where a reply was lost, "
+            "at their worst case."
         )
     cached = told["spending"]["cached"]
     if cached["replies"]:
