@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from elad.records import Example, Sampling
 from elad.settings import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch import device as torch_device
 
 
 class Need(StrEnum):
@@ -86,6 +87,15 @@ class Objective(Protocol):
 
     def __call__(self, logits_NV: "Tensor", targets: Targets) -> LossSum:
         """The loss summed over the targets that carry loss, or over the pairs."""
+        ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """An objective with weights of its own, which are learnt beside the student's and are gone after the training."""
+
+    def begun(self, seed: int, device: "torch_device") -> "tuple[Objective, list[Tensor]]":
+        """It as a training begins with it, and those weights: they follow the gradient of its loss."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What every selector must keep: a new file in `elad.selection` is tested by being there."""
+"""What every selector must keep: one in `elad.selection`, or in a method's file, is tested by being there."""
 
 import ast
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_kit import experiment, problems
-from room_kit import check_settings, parsed
+from room_kit import check_settings, named, parsed
 
 from elad.experiment import Data, Experiment
-from elad.kinds import build, kinds
+from elad.kinds import build
 from elad.ledger.events import Ledger
 from elad.ledger.reconcile import reconcile
 from elad.loop import run
@@ -41,7 +41,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """Settings of a kind that it needs, or that differ in what is done. A kind that is not here is tested as it comes."""
-CASES = [(kind, options) for kind in kinds(ROOM) for options in VARIANTS.get(kind, [{}])]
+CASES = [(kind, options) for kind in named(ROOM, Selector) for options in VARIANTS.get(kind, [{}])]
 SELECTORS: list[Selector] = [build(ROOM, {"kind": kind, **options}, "selector") for kind, options in CASES]
 NAMES = [" ".join([kind, *map(str, options)]) for kind, options in CASES]
 every_case = pytest.mark.parametrize(("kind", "options"), CASES, ids=NAMES)
@@ -259,7 +259,7 @@ def test_settings_are_written_down_and_built_again(selector: Selector) -> None:
     check_settings(ROOM, "selector", selector)
 
 
-@pytest.mark.parametrize("kind", kinds(ROOM))
+@pytest.mark.parametrize("kind", named(ROOM, Selector))
 def test_the_card_tells_the_evidence(kind: str) -> None:
     cards = [
         ast.get_docstring(node) or ""

@@ -1,9 +1,8 @@
-"""What every score must keep: a new file in `elad.uncertainty` is tested by being there."""
+"""What every score must keep: one in `elad.uncertainty`, or in a method's file, is tested by being there."""
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from math import isfinite, nan
 from random import Random
 from typing import Any, NamedTuple
@@ -11,10 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 import tiny_model
 import torch
-from room_kit import check_settings, parsed
+from room_kit import check_settings, named, parsed
 
 from elad.errors import ConfigError
-from elad.kinds import build, kinds
+from elad.kinds import build
 from elad.protocols import Fit, Generation, Prompt, Student, Suited, Task, Uncertainty
 from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
 from elad.students.fake import Fake
@@ -47,7 +46,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """Settings of a kind that differ in what is computed. A kind that is not here is tested as it comes."""
-CASES = [(kind, settings) for kind in kinds(ROOM) for settings in VARIANTS.get(kind, [{}])]
+CASES = [(kind, settings) for kind in named(ROOM, Uncertainty) for settings in VARIANTS.get(kind, [{}])]
 every_score = pytest.mark.parametrize(
     "uncertainty",
     [build(ROOM, {"kind": kind, **settings}, "uncertainty") for kind, settings in CASES],
@@ -267,8 +266,7 @@ def test_settings_are_written_down_and_built_again(uncertainty: Uncertainty) -> 
     check_settings(ROOM, "uncertainty", uncertainty, in_yaml=in_yaml)
 
 
-@pytest.mark.parametrize("kind", kinds(ROOM))
+@pytest.mark.parametrize("kind", named(ROOM, Uncertainty))
 def test_the_card_tells_the_evidence(kind: str) -> None:
     card = ast.get_docstring(parsed(ROOM, kind)) or ""
     assert any(label in card for label in ("[S]", "[2]", "[R]", "[D]", "[R/D]"))
-    assert import_module(f"{ROOM}.{kind}").__doc__

@@ -1,5 +1,7 @@
 """Lessons and targets for tests."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,8 @@ def lesson(training: Training, seed: int = 3) -> Lesson:
     return Lesson(objective=Sft(), training=training, seed=seed)
 
 
-def targets(ids_N: Tensor, mask_N: Tensor | None = None, **more: Tensor) -> Targets:
+def targets(ids_N: Tensor, mask_N: Tensor | None = None, **more: Any) -> Targets:
     """Targets of one row that all carry loss, but for what is given."""
-    plain = {"weights_N": torch.ones(len(ids_N)), "rows_N": torch.zeros(len(ids_N), dtype=torch.long)}
+    plain: dict[str, Any] = {"weights_N": torch.ones(len(ids_N)), "rows_N": torch.zeros(len(ids_N), dtype=torch.long)}
     mask_N = torch.ones(len(ids_N), dtype=torch.bool) if mask_N is None else mask_N
     return Targets(ids_N=ids_N, mask_N=mask_N, **(plain | more))

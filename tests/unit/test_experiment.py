@@ -59,6 +59,44 @@ def test_what_cannot_be_used_is_named(wrong: dict[str, Any], told: str) -> None:
         Experiment.of(BASE | wrong)
 
 
+PAIRED: dict[str, Any] = {"objective": {"kind": "dpo"}, "training": {"warm_start": True}}
+GUIDE: dict[str, Any] = {"student": {"engine": "fake"}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"objective": "forward_kl"}, r"objective: 'forward_kl' learns from another model's .*guide\.student"),
+        ({"objective": {"kind": "weighted", "of": {"sft": 1, "jsd": 1}}}, r"objective: 'weighted' learns from another"),
+        ({"guide": GUIDE}, r"guide: is used by no one: the objective 'sft' does not look at it"),
+        ({"guide": {"studnet": {}}, "objective": "jsd"}, r"guide\.studnet"),
+        ({"guide": GUIDE | {"samples": -1}, "objective": "jsd"}, r"guide\.samples: .*greater than or equal to 0"),
+        ({"objective": "dpo"}, r"objective: 'dpo' learns from pairs, and warm-up rows are none.* warm_start: true"),
+        (PAIRED | {"feed": "on_policy"}, r"feed: makes rows anew, and the objective 'dpo' learns from those"),
+        ({"feed": {"kind": "on_policy", "share": 0}}, r"feed\.share: must be above 0 and at most 1, not 0"),
+    ],
+)
+def test_an_objective_is_told_what_it_needs_and_nothing_else(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Experiment.of(BASE | {"data": BASE["data"] | {"warmup": "w.jsonl"}} | wrong)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"objective": "forward_kl", "guide": GUIDE, "feed": "on_policy"},
+        {"objective": {"kind": "weighted", "of": {"sft": 1.0, "dac_kl": {"learned": True}}}, "guide": GUIDE},
+        {"objective": "sft", "guide": GUIDE | {"samples": 3}},
+        {"objective": "dpo"},
+        PAIRED | {"data": BASE["data"] | {"warmup": "w.jsonl"}},
+    ],
+)
+def test_what_it_is_told_is_written_down_and_read_again(right: dict[str, Any]) -> None:
+    one = Experiment.of(BASE | right)
+    assert Experiment.of(one.resolved()) == one
+    assert Experiment.of(one.resolved()).identity() == one.identity()
+
+
 @pytest.mark.parametrize(
     ("section", "key", "values"),
     [

@@ -56,6 +56,9 @@ def learn(world: World, number: int) -> Student:
     if too_long:
         over = f"{too_long} of {summary['examples']} rows are over training.max_length ({training.max_length} tokens)"
         world.progress.note(f"round {number}: {over}: nothing is learnt from them")
+    if sizes := summary.get("vocabularies"):
+        both = f"the student predicts {sizes['student']} tokens and its guide {sizes['guide']}, padding among them"
+        world.progress.note(f"round {number}: {both}: the first {min(sizes.values())} are compared, renormalised")
     world.too_long = too_long + (world.too_long if onward else 0)
     return student
 

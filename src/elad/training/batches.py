@@ -47,7 +47,7 @@ class Items(Dataset[Item]):
 
 @dataclass(kw_only=True)
 class Serving:
-    """Makes a micro-batch of drawn items; all those of a step are made before the first of them is learnt from."""
+    """Makes a micro-batch of drawn items; all those of a step are made when it is due, none of them before."""
 
     tokenizer: Any
     lesson: Lesson
@@ -59,7 +59,11 @@ class Serving:
     def __post_init__(self) -> None:
         self.rng = random.Random(derive_seed(self.lesson.seed, "feed"))
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+    def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
+        """The items as they are drawn, which is one micro-batch ahead: the answers of a feed would be older by that."""
+        return {"items": list(items)}
+
+    def batch(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Packed; what a feed makes of them where there is one. Of too long rows a feed's item stays as it was."""
         feed = self.lesson.feed
         if feed is not None:

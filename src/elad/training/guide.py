@@ -26,13 +26,19 @@ class ModelGuide:
         with torch.no_grad():
             return Full(logits_NV=target_logits(self.model, batch, Sight.of(self.model.config)))
 
-    def refuse_other_tokens(self, tokenizer: Any) -> None:
-        """Raises: StudentError where a number is not the same token to both, so that logits cannot be compared."""
+    def suits(self, student: Any, tokenizer: Any) -> dict[str, Any]:
+        """Under `vocabularies`, how many tokens student and guide predict, where padding makes the numbers differ.
+
+        Raises: StudentError where a number is not the same token to both, so that logits cannot be compared.
+        """
         mine, other = self.tokenizer.get_vocab(), tokenizer.get_vocab()
         if mine != other:
             differing = len(set(mine.items()) ^ set(other.items()))
             told = f"{differing} of {len(mine)} and {len(other)} entries of their vocabularies differ"
             raise StudentError(f"guide: its tokenizer is not the student's ({told}): their logits cannot be compared")
+        both = {"student": student, "guide": self.model}
+        sizes = {name: int(model.get_output_embeddings().weight.shape[0]) for name, model in both.items()}
+        return {"vocabularies": sizes} if len({*sizes.values()}) > 1 else {}
 
 
 def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight) -> Tensor:

@@ -9,7 +9,10 @@ targets (or pairs) in the whole step, so that 8 rows at once and 8 x 1 accumulat
 
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +21,9 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from elad.errors import StudentError
-from elad.learning import Full, Lesson, LossSum, Need, Targets, View, Write
+from elad.learning import Full, Learns, Lesson, LossSum, Need, Targets, View, Write
 from elad.packing.sight import Sight
-from elad.records import Example
+from elad.records import Example, derive_seed
 from elad.settings import Training
 from elad.training.batches import Item, Items, Serving, encoded, in_pairs, packed, referred
 from elad.training.guide import ModelGuide, target_logits
@@ -41,16 +44,16 @@ def train(
     """Trains `model` in place; gives a summary of rows, tokens, steps and losses.
 
     Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
-    the examples that reject nothing under `unpaired`. `write` is who answers for a feed.
+    the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
+    tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
     Raises: StudentError where a guide reads other tokens.
     """
     training, seed = lesson.training, lesson.seed
-    if isinstance(lesson.guide, ModelGuide):
-        lesson.guide.refuse_other_tokens(tokenizer)
+    sizes = lesson.guide.suits(model, tokenizer) if isinstance(lesson.guide, ModelGuide) else {}
     paired = [one for one in examples if one.rejected is not None] if in_pairs(lesson) else list(examples)
     items = [encoded(tokenizer, one, lesson) for one in paired]
     fitting = [item for item in items if item.fits(training.max_length)]
-    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting)}
+    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting), **sizes}
     if in_pairs(lesson):
         summary["unpaired"] = len(examples) - len(paired)
     if not fitting:
@@ -66,15 +69,16 @@ def train(
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
         serving = Serving(tokenizer=tokenizer, lesson=lesson, write=write)
+        lesson, own = _begun(lesson, next(model.parameters()).device)
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
             train_dataset=Items(learn),
             eval_dataset=Items(check) if check else None,
             data_collator=serving,
-            callbacks=_callbacks(training, progress, serving, checked=bool(check)),
+            callbacks=[*_callbacks(training, progress, serving, checked=bool(check)), *own],
         )
-        trainer.lesson, trainer.sight, trainer.check = lesson, sight, check
+        trainer.lesson, trainer.sight, trainer.check, trainer.parts = lesson, sight, check, defaultdict(float)
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -84,10 +88,28 @@ def train(
     return summary | {
         "steps": result.global_step,
         "target_tokens": sum(len(row) - row.target_start for item in learn for row in item.rows),
-        "losses": [round(entry["loss"], 6) for entry in history if "loss" in entry],
-        "validation_losses": [round(entry["eval_loss"], 6) for entry in history if "eval_loss" in entry],
+        **_curves(history),
         "validation_rows": len(check),
     }
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What was told by epoch: the losses, of those with several parts also these, and the validation losses."""
+    parts = [entry["parts"] for entry in history if "parts" in entry]
+    return {
+        "losses": [round(entry["loss"], 6) for entry in history if "loss" in entry],
+        **({"parts": parts} if parts else {}),
+        "validation_losses": [round(entry["eval_loss"], 6) for entry in history if "eval_loss" in entry],
+    }
+
+
+def _begun(lesson: Lesson, device: torch.device) -> tuple[Lesson, list[TrainerCallback]]:
+    """The lesson with its objective ready to learn, where that has weights of its own, and what moves them."""
+    if not isinstance(lesson.objective, Learns):
+        return lesson, []
+    objective, weights = lesson.objective.begun(derive_seed(lesson.seed, "objective"), device)
+    moving: list[TrainerCallback] = [_OwnWeights(weights, lesson.training.learning_rate)] if weights else []
+    return replace(lesson, objective=objective), moving
 
 
 def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[Item], list[Item]]:
@@ -123,8 +145,14 @@ def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sig
 
 
 def in_common(logits_NV: Tensor, view: View) -> tuple[Tensor, View]:
-    """Both without what only one of them has: models of a family pad one vocabulary to different sizes."""
+    """Both without what only one of them has: models of a family pad one vocabulary to different sizes.
+
+    Raises: StudentError where one of a guide's likeliest tokens is none of the student's.
+    """
     if not isinstance(view, Full):
+        highest, most = int(view.ids_NK.max()), logits_NV.shape[-1]
+        if highest >= most:
+            raise StudentError(f"guide: one of its likeliest tokens is number {highest}, and the student has {most}")
         return logits_NV, view
     common = min(logits_NV.shape[-1], view.logits_NV.shape[-1])
     return logits_NV[:, :common], Full(logits_NV=view.logits_NV[:, :common])
@@ -136,6 +164,16 @@ class _ElaTrainer(Trainer):
     lesson: Lesson
     sight: Sight
     check: Sequence[Item]
+    parts: defaultdict[str, float]
+    """Of the loss since they were last told, by name: of each step, a mean over its targets."""
+    told: int = 0
+    """The step when that was."""
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """A step's micro-batches, and how many targets (or pairs) are in them all."""
+        serving = cast("Serving", self.data_collator)
+        batches = [serving.batch(drawn["items"]) for drawn in islice(epoch_iterator, num_batches)]
+        return batches, self._get_num_items_in_batch(batches, device)
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -143,8 +181,20 @@ class _ElaTrainer(Trainer):
         """The loss divided by the targets (or pairs) of the whole step, not of the micro-batch."""
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
-        mean = step_loss(model, inputs, self.lesson, self.sight).total / num_items_in_batch
+        loss = step_loss(model, inputs, self.lesson, self.sight)
+        for name, part in loss.parts.items():
+            self.parts[name] += part.item() / int(num_items_in_batch)
+        mean = loss.total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """What the Trainer tells of an epoch, and beside its loss what that is the sum of."""
+        if "loss" in logs:
+            steps, self.told = self.state.global_step - self.told, self.state.global_step
+            if len(self.parts) > 1:
+                logs["parts"] = {name: round(part / steps, 6) for name, part in self.parts.items()}
+            self.parts.clear()
+        super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The validation loss: one sum over one count, whatever the micro-batches; nothing is fed."""
@@ -171,6 +221,17 @@ class _Report(TrainerCallback):
         self.serving.done = state.global_step / state.max_steps
         if self.progress:
             self.progress(self.serving.done)
+
+
+class _OwnWeights(TrainerCallback):
+    """Moves an objective's own weights whenever the student's have moved."""
+
+    def __init__(self, weights: Sequence[Tensor], learning_rate: float) -> None:
+        self.optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
 
 def _callbacks(

@@ -4,6 +4,7 @@ Letters of shapes: those of `elad.learning`, and C classes: the vocabulary, or t
 together. Everything is in float32 and in logarithms; nothing here takes the logarithm of a softmax.
 """
 
+from math import log
 from typing import TYPE_CHECKING
 
 from elad.errors import ConfigError
@@ -18,7 +19,8 @@ def compared(logits_NV: "Tensor", targets: Targets, name: str) -> "tuple[Tensor,
 
     Of a `TopK` view the classes are its K tokens and one more, all others together. An f-divergence of these is never
     above that of the whole vocabularies (data processing inequality), while the one of the K tokens alone is not even
-    a divergence and may be negative. What rounding cannot tell from no other mass at all counts as 1.2e-7.
+    a divergence and may be negative. What is left for the others is as exact as the K logarithms are (1 less their
+    sum: in float64 here), and less of it than float32 can tell from nothing, 1.2e-7, counts as that much.
     Raises: ValueError for targets without a view.
     """
     view = targets.view
@@ -43,13 +45,13 @@ def whole(targets: Targets, name: str, why: str) -> "Tensor":
 def _in_buckets(student_NV: "Tensor", view: TopK) -> "tuple[Tensor, Tensor]":
     import torch
 
-    student_NK, guide_NK = student_NV.gather(-1, view.ids_NK), view.logs_NK.detach().float()
+    student_NK, guide_NK = student_NV.gather(-1, view.ids_NK), view.logs_NK.detach().double()
     if view.ids_NK.shape[-1] == student_NV.shape[-1]:
-        return student_NK, guide_NK.log_softmax(-1)
+        return student_NK, guide_NK.log_softmax(-1).float()
     others_N1 = student_NV.scatter(-1, view.ids_NK, -torch.inf).logsumexp(-1, keepdim=True)
     left_N1 = -guide_NK.logsumexp(-1, keepdim=True).expm1()
     left_N1 = left_N1.clamp_min(torch.finfo(torch.float32).eps).log()
-    return torch.cat([student_NK, others_N1], -1), torch.cat([guide_NK, left_N1], -1).log_softmax(-1)
+    return torch.cat([student_NK, others_N1], -1), torch.cat([guide_NK, left_N1], -1).log_softmax(-1).float()
 
 
 def kl(first_NC: "Tensor", second_NC: "Tensor") -> "Tensor":
@@ -59,6 +61,13 @@ def kl(first_NC: "Tensor", second_NC: "Tensor") -> "Tensor":
     """
     mass_NC = first_NC.exp()
     return (mass_NC * (first_NC - second_NC).masked_fill(mass_NC == 0, 0.0)).sum(-1)
+
+
+def mixed(first_NC: "Tensor", second_NC: "Tensor", share: float) -> "Tensor":
+    """Log-probabilities `[N, C]` of a mixture: `share` of the first, above 0 and below 1, and the rest the second."""
+    from torch import logaddexp
+
+    return logaddexp(first_NC + log(share), second_NC + log(1 - share))
 
 
 def summed(name: str, values_N: "Tensor", targets: Targets) -> LossSum:
