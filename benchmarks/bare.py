@@ -1,7 +1,6 @@
 """What the benchmarks of the student compare with: the same work by `transformers` alone, as one would write it."""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from torch import Tensor
 from elad.experiment import Experiment
 from elad.methods.elad import experiment
 from elad.protocols import Generation, Prompt
-from elad.records import Chain, Problem, Sampling
+from elad.records import Chain, Problem, Sampling, digest
 from elad.stages.drafting import chains
 from elad.stages.learning import learn
 from elad.students.transformers import TransformersStudent
@@ -95,10 +94,11 @@ class Bare:
 def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
     """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
 
-    `batch` replies are written side by side, and drafts have at most `tokens` tokens.
+    `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`,
+    and trained anew only where something else than before decides what it is.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
-    with tempfile.TemporaryDirectory() as folder, World.open(given, Path(folder)) as world:
+    with World.open(given, Path("runs/warmed") / digest(given.identity())) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
     return student, given

@@ -8,12 +8,15 @@
 Needs the real data beside the checkout (`../shared/data`). Questions are drawn once by a fixed seed: those that the
 student warms up on, the pool, a third of the train file that is kept aside (`--aside` takes it as the pool, for what
 was changed after looking at the rest), and the held-out ones of the test file. A seed of an arm decides what is
-trained, drawn and picked. All arms of a seed have the warm-up, its grades and its drafts in common.
+trained, drawn and picked. All arms of a seed have the warm-up, its grades and its drafts in common. In a setting that
+ends in `_given` the pool comes with the teacher's right answers, which a score may look at: `ifd` picks by them, and
+`ifd_length` by lot as many of each length.
 
 A cell is an ordinary run (`elad sweep` runs them alike); it goes on where it was stopped. Its row in ROWS/SETTING.jsonl
 holds everything that `elad compare` needs, so that rows of several machines and days make one table: a cell that has
 its row is not run again. `tell` prints the comparison, and draws it as ROWS/SETTING.svg; its last line is JSON, `ratio`
-the area under the curve of the first arm over that of `random`.
+the area under the curve of the first arm over that of `random`. Of arms that are named without `random` the first is
+what the others are held against: `tell words_given --arms ifd_length ifd`.
 """
 
 import argparse
@@ -54,8 +57,19 @@ ARMS: dict[str, dict[str, Any]] = {
     "entropy": {"uncertainty": {"kind": "entropy", "samples": 5}},
     "disagreement": {"uncertainty": {"kind": "disagreement", "samples": 5}},
     "oracle": {"selector": "oracle"},
+    "ifd": {
+        "uncertainty": {"kind": "elad.methods.ifd:Ifd"},
+        "selector": {"kind": "elad.methods.ifd:Cherry", "experience": None},
+    },
+    "ifd_length": {
+        "uncertainty": {"kind": "elad.methods.ifd:Ifd"},
+        "selector": {"kind": "elad.methods.ifd:LengthMatched", "like": {"experience": None}},
+    },
 }
 """What decides the picks, and nothing else."""
+DRAFTED = ("random", "elad", "entropy", "disagreement", "oracle")
+GIVEN = ("random", "ifd", "ifd_length")
+"""Arms of the settings in which the pool comes with its answers: they may be looked at before they are bought."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "words": {
         "sets": ("svamp", "multiarith", "addsub", "singleeq"),
@@ -82,6 +96,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "raw": {"task": "choice", "drafting": {"max_tokens": 96}},
     },
 }
+SETTINGS |= {f"{name}_given": setting | {"given": True} for name, setting in SETTINGS.items()}
 SMALL = {"sizes": {"warmup": 60, "pool": 80, "heldout": 120}, "rounds": {"count": 1, "questions": 30}}
 SMALL_ARMS, SMALL_SEEDS = ("elad", "entropy", "random"), (0, 1)
 COMMON: dict[str, Any] = {
@@ -97,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("verb", choices=("run", "tell", "small"))
     parser.add_argument("setting", nargs="?", choices=sorted(SETTINGS), default="words")
-    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), help="all that go with the setting by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--aside", action="store_true", help="the third that is kept aside as the pool")
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="the runs themselves")
@@ -105,14 +120,15 @@ def main() -> None:
     args = parser.parse_args()
     changes: dict[str, Any] = {}
     if args.verb == "small":
-        changes, args.arms, args.seeds = SMALL, list(SMALL_ARMS), list(SMALL_SEEDS)
+        changes, args.seeds = SMALL, list(SMALL_SEEDS)
+        args.arms = GIVEN if SETTINGS[args.setting].get("given") else SMALL_ARMS
         args.out /= "small"
     args.rows = args.rows or args.out
     args.rows.mkdir(parents=True, exist_ok=True)
     kept = args.rows / f"{args.setting}{'-aside' if args.aside else ''}.jsonl"
     if args.verb != "tell":
         run_cells(cells_of(args, changes), kept)
-    tell(kept, args.setting)
+    tell(kept, args.setting, args.arms if args.verb == "tell" else None)
 
 
 def cells_of(args: argparse.Namespace, changes: dict[str, Any]) -> list[Cell]:
@@ -134,7 +150,7 @@ def cells_of(args: argparse.Namespace, changes: dict[str, Any]) -> list[Cell]:
             folder=home / arm / f"seed-{seed}",
         )
         for seed in args.seeds
-        for arm in args.arms
+        for arm in args.arms or (GIVEN if setting.get("given") else DRAFTED)
     ]
 
 
@@ -147,9 +163,10 @@ def write_data(setting: dict[str, Any], sizes: dict[str, int], home: Path, *, as
     train = [row for row in rows(setting["sets"], "train") if row["question"] not in asked and said(row, setting)]
     rng.shuffle(train)
     right = [row for row in train if said(row, setting)["correct"]]
-    warmup = [row | {"rationale": said(row, setting)["text"]} for row in right[: sizes["warmup"]]]
+    explained = [row | {"rationale": said(row, setting)["text"]} for row in right]
+    warmup = explained[: sizes["warmup"]]
     taken = {row["id"] for row in warmup}
-    left = [row for row in train if row["id"] not in taken]
+    left = [row for row in (explained if setting.get("given") else train) if row["id"] not in taken]
     third = len(left) // 3
     pool = (left[:third] if aside else left[third:])[: sizes["pool"]]
     for name, chosen in zip(PARTS, (pool, heldout, warmup), strict=True):
@@ -257,10 +274,12 @@ def arms_of(found: Sequence[dict[str, Any]]) -> list[Arm]:
     return [Arm(name=name, runs=tuple(reads)) for name, reads in by_arm.items()]
 
 
-def tell(kept: Path, setting: str) -> None:
-    """Tables in Markdown, the picture, and one JSON line."""
-    found = read_rows(kept)
+def tell(kept: Path, setting: str, named: Sequence[str] | None) -> None:
+    """Tables in Markdown, the picture, and one JSON line; of some arms, in that order, where they are named."""
+    found = [row for row in read_rows(kept) if named is None or row["arm"] in named]
     arms = arms_of(found)
+    if named is not None:
+        arms.sort(key=lambda arm: named.index(arm.name))
     told = judged(arms)
     plot(told, arms, kept.with_suffix(".svg"))
     print(f"### {setting}: {len(found)} runs, {told['heldout']} held-out questions\n")

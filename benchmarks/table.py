@@ -72,11 +72,11 @@ def naive(task: str) -> tuple[Target, Target]:
 
 ROWS = (
     Row(
-        "probe-choice", "probe.py --task choice --tokens 96", "--questions 16 --repeats 1", "--questions 64",
+        "probe-choice", "probe.py --task choice --tokens 96", "--questions 12 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, choice, of drafting", 0.15, most=True), *naive("choice")),
     ),
     Row(
-        "probe-numeric", "probe.py --tokens 96", "--questions 16 --repeats 1", "--questions 64",
+        "probe-numeric", "probe.py --tokens 96", "--questions 12 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, numeric, of drafting", 0.35, most=True), *naive("numeric")),
     ),
     Row(
@@ -87,7 +87,7 @@ ROWS = (
         ),
     ),
     Row(
-        "draft", "draft.py", "--questions 32 --repeats 1", "--questions 120",
+        "draft", "draft.py", "--questions 24 --repeats 1", "--questions 120",
         (Target("ratio", "drafting, against bare `generate`", 1.3),),
     ),
     Row(

@@ -1,11 +1,11 @@
-"""What some students can besides (`protocols.Student`): abilities that not every engine has."""
+"""What some students and teachers can besides (`protocols`): abilities that not every one of them has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from elad.learning import Guide
-from elad.protocols import Prompt
+from elad.protocols import Contrast, Prompt, Student
 
 
 @runtime_checkable
@@ -50,4 +50,33 @@ class Guides(Protocol):
 
     def guide(self) -> Guide:
         """It, as it is; it stays so."""
+        ...
+
+    def refuse_other_tokens(self, student: Student) -> None:
+        """Nothing where that student reads and writes the same tokens, so that its predictions can be compared.
+
+        Raises: StudentError that says in what they differ.
+        """
+        ...
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """A teacher whose replies people write into the ledger of the run."""
+
+    def attend(self, answer: Callable[[str], Mapping[str, Any] | None], note: Callable[[str], None]) -> None:
+        """Tells it where the answer to a request of this key is found once there is one, and who is told of waiting."""
+        ...
+
+
+@runtime_checkable
+class Contrasts(Protocol):
+    """A student that can be held against another one, token by token."""
+
+    def contrast(self, pairs: Sequence[tuple[Prompt, str]], guide: Student) -> list[Contrast]:
+        """Where in each text, right after its prompt, the guide would go on otherwise.
+
+        Edge: none where the pair does not fit the context. Raises: StudentError where the guide reads other tokens or
+        shows none of its predictions.
+        """
         ...

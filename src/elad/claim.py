@@ -21,17 +21,17 @@ RECORDED_PACKAGES = ("elad", "torch", "transformers", "peft", "openai", "xllamac
 def claim(
     ledger: Ledger,
     experiment: Experiment,
-    student: str,
+    models: Mapping[str, str],
     data: Mapping[str, Sequence[Problem]],
     recalled_prices: Sequence[Price],
 ) -> None:
-    """Ties a new folder to the experiment and its untrained student's id, or refuses one that belongs to another.
+    """Ties a new folder to the experiment and its untrained models' ids by their part, or refuses one of another.
 
     Raises: RunFolderError that names every key that differs, or both currencies.
     """
     identity = (
         experiment.identity()
-        | {"student": student}
+        | dict(models)
         | {f"data.{name}": digest_list(map(to_json, problems)) for name, problems in data.items()}
     )
     was = ledger.meta("identity")

@@ -1,11 +1,9 @@
 """The one configuration: a typed value, from YAML or Python. Unknown keys are refused with near matches."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,11 +18,13 @@ from pydantic import (
 
 from elad.errors import ConfigError, nearest, require
 from elad.kinds import base_of, build, describe, reasons
-from elad.learning import Feed, Need, Objective
+from elad.learning import AdaptiveFeed, Feed, Need, Objective
 from elad.ledger.budget import Budget, share_of
 from elad.ledger.events import CONTROL, MAIN
+from elad.mappings import flat, overridden, read_mapping
 from elad.protocols import (
     Gradual,
+    Guided,
     Ranking,
     Reviser,
     Selector,
@@ -117,13 +117,13 @@ class Guide(_Section):
     """A model beside the student whose own predictions an objective learns from: a mentor, or an open teacher.
 
     It reads the student's tokens. With `training` it first learns from all that was bought, in each round from its
-    beginning; with `samples` its own explanations of these questions join them, where they end right.
+    beginning; with `samples` its own explanations of what was bought are learnt from too, where they end right.
     """
 
     student: Annotated[StudentSettings, _strategy("elad.students", "guide.student", "engine")]
     training: Training | None = None
     samples: int = Field(default=0, ge=0)
-    """Explanations that it draws of each question that was bought."""
+    """Explanations that it draws of each question that was bought and has a gold answer."""
     temperature: float = Field(default=0.7, gt=0, allow_inf_nan=False)
 
     def resolved(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Experiment(_Section):
     objective: Annotated[Objective, _strategy("elad.training.objectives", "objective")] = Field(
         default_factory=lambda: build("elad.training.objectives", "sft", "objective")
     )
-    feed: Annotated[Feed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
+    feed: Annotated[Feed | AdaptiveFeed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
     """What has a say in what each training batch is made of; None takes the rows as they are."""
     guide: Guide | None = None
     drafting: Drafting = Drafting()
@@ -214,10 +214,18 @@ class Experiment(_Section):
     def _taught(self) -> "Experiment":
         """Raises: ConfigError where the objective cannot be told what it needs, or is told what it does not."""
         kind, needs = describe(self.objective)["kind"], self.objective.needs
+        asked = isinstance(self.reviser, Guided) and self.reviser.guided
+        if asked and self.guide is None:
+            reviser = describe(self.reviser)["kind"]
+            raise ConfigError(f"reviser: {reviser!r} asks what another model would say; say which: guide.student")
+        if asked and self.guide and self.guide.training:
+            raise ConfigError("guide.training: the reviser asks it before it has learnt anything; leave it out")
         if Need.GUIDE in needs and self.guide is None:
             raise ConfigError(f"objective: {kind!r} learns from another model's predictions; say which: guide.student")
-        if self.guide and Need.GUIDE not in needs and not self.guide.samples:
+        if self.guide and Need.GUIDE not in needs and not (asked or self.guide.samples):
             raise ConfigError(f"guide: is used by no one: the objective {kind!r} does not look at it; leave it out")
+        if self.guide and self.guide.training and self.guide.training.warm_start:
+            raise ConfigError("guide.training.warm_start: a guide begins anew in each round; leave it out")
         if Need.PAIRS in needs and self.data.warmup and not self.training.warm_start:
             raise ConfigError(
                 f"objective: {kind!r} learns from pairs, and warm-up rows are none, so that each round would begin "
@@ -225,6 +233,9 @@ class Experiment(_Section):
             )
         if self.feed and needs & {Need.PAIRS, Need.REFERENCE}:
             raise ConfigError(f"feed: makes rows anew, and the objective {kind!r} learns from those that were bought")
+        if isinstance(self.feed, AdaptiveFeed) and not self.training.patience:
+            kind = describe(self.feed)["kind"]
+            raise ConfigError(f"feed: {kind!r} goes by the validation loss, and there is none; set training.patience")
         return self
 
     @model_validator(mode="after")
@@ -315,54 +326,19 @@ class Experiment(_Section):
         alter what was done. A control is told of where there is one. Data and the student's weights and numbers are
         compared by content, elsewhere.
         """
-        free = ("name", "budget", "data", "rounds.count", "stopping", "student.dtype", *_WAYS_TO_THE_TEACHER)
+        dtypes = ("student.dtype", "guide.student.dtype")
+        free = ("name", "budget", "data", "rounds.count", "stopping", *dtypes, *_WAYS_TO_THE_TEACHER)
         absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
         free = (*free, *(key for key, there in absent if not there))
-        flat = _flat(self.resolved())
-        return {key: value for key, value in flat.items() if not key.startswith(free)}
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """What a YAML file holds. Raises: ConfigError naming the file, where that is not keys with values."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys at the top")
-    return cast("dict[str, Any]", raw)
-
-
-def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of the mapping with each `key.key=value` put in; values are read as YAML."""
-    out: dict[str, Any] = json.loads(json.dumps(raw, default=str))
-    for item in overrides:
-        dotted, equals, text = item.partition("=")
-        if not equals or not dotted:
-            raise ConfigError(f"--set {item}: expected key=value")
-        at = out
-        *path, last = dotted.split(".")
-        for key in path:
-            if at.get(key) is None:
-                at[key] = {}
-            inner: Any = at[key]
-            if not isinstance(inner, dict):
-                raise ConfigError(f"--set {item}: {key!r} holds a plain value, not keys")
-            at = cast("dict[str, Any]", inner)
-        try:
-            at[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {item}: the value is not YAML") from error
-    return out
+        return {key: value for key, value in flat(self.resolved()).items() if not key.startswith(free)}
 
 
 def _explained(error: ValidationError) -> str:
     """What pydantic found: our own errors in their words, unknown keys with the nearest known one."""
     for item in error.errors():
         if item["type"] == "value_error":
-            return str(item.get("ctx", {})["error"])
+            said = str(item.get("ctx", {})["error"])
+            return f"guide.{said}" if item["loc"][:1] == ("guide",) and not said.startswith("guide.") else said
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *path, key = (str(part) for part in item["loc"])
             keys = _keys(path)
@@ -376,14 +352,5 @@ def _keys(path: Sequence[str]) -> list[str]:
     section: Any = Experiment
     for part in path:
         section = getattr(section, "model_fields", {}).get(part)
-        section = section and section.annotation
+        section = section and next((one for one in get_args(section.annotation) if one), section.annotation)
     return list(getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", ()))
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    out: dict[str, Any] = {}
-    for key, inner in cast("dict[str, Any]", value).items():
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
-    return out

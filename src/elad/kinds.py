@@ -1,7 +1,8 @@
 """Strategies by name: a file's name is its `kind`, and the import system is the registry.
 
 `{kind: top, ...}` in room `elad.selection` is the one class in `__all__` of `elad/selection/top.py`,
-built from the other keys. `kind: my_module:MyClass` takes a class of the user's own.
+built from the other keys. `kind: my_module:MyClass` takes a class of the user's own, and so does what is new in a
+method's file: `elad.methods.NAME:Class`.
 """
 
 import dataclasses

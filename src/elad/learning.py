@@ -27,6 +27,8 @@ class Need(StrEnum):
     """Rows in pairs, the better one first; its loss is counted by pairs, not by targets."""
     REFERENCE = "reference"
     """The log-probability that the student gave each row before it learnt from any."""
+    TEXT = "text"
+    """What each row says, and where in it each target stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,11 @@ class Targets:
     """With `Need.GUIDE`."""
     reference_R: "Tensor | None" = None
     """With `Need.REFERENCE`: the sum of log-probabilities of a row's targets, each by its weight, in nats."""
+    texts_R: tuple[str, ...] | None = None
+    """With `Need.TEXT`."""
+    places_N2: "Tensor | None" = None
+    """With `Need.TEXT`: the characters `[start, end)` of its row's text that each target stands for. The end of text
+    stands for none, after the last; targets that share a character have it both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +131,24 @@ class Feed(Protocol):
         ...
 
 
+@runtime_checkable
+class FeedBegun(Feed, Protocol):
+    """An adaptive feed in the midst of a training."""
+
+    def validated(self, loss: float) -> None:
+        """Told, after each epoch, the validation loss."""
+        ...
+
+
+@runtime_checkable
+class AdaptiveFeed(Protocol):
+    """A feed that goes by what it fed before, and by the validation loss; each training begins with it anew."""
+
+    def begun(self) -> FeedBegun:
+        """It as a training begins with it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
     """How a student is taught."""
@@ -131,7 +156,7 @@ class Lesson:
     objective: Objective
     training: Training
     seed: int
-    feed: Feed | None = None
+    feed: Feed | AdaptiveFeed | None = None
     """What has a say in what each batch is made of; without one it is examples as they are."""
     guide: Guide | None = None
     """Who `Need.GUIDE` means."""

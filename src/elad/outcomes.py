@@ -63,7 +63,11 @@ class RevisionOutcome(StrEnum):
     """The teacher found no wrong step: the student's steps are kept as they are, its conclusion in the task's form."""
     REPAIRED = "repaired"
     REWRITTEN = "rewritten"
-    """A fresh explanation, by the controls `rewrite` and `answer_only`; trained on."""
+    """A fresh explanation, which does not go by the student's chain; trained on."""
+    KNOWN = "known"
+    """The student knows it already: there is nothing to be learnt from it."""
+    EDITED = "edited"
+    """A reviewer's own chain in the place of the teacher's; trained on. No reviser gives it."""
     UNREADABLE = "unreadable"
     """The reply could not be read, also after one repair turn."""
     BAD_INDEX = "bad index"
@@ -72,7 +76,7 @@ class RevisionOutcome(StrEnum):
     WRONG_END = "wrong end"
     """The repaired chain ends elsewhere than the gold answer, or does not conclude."""
     UNSURE = "unsure"
-    """The teacher's own answers disagree, or it never reaches the target."""
+    """The teacher's own answers disagree, or it never reaches the target; so with the student, where it is its own."""
     TURNS = "out of turns"
     FAILED = "failed"
     """A request failed; the reply's outcome says how."""
@@ -81,7 +85,7 @@ class RevisionOutcome(StrEnum):
     @property
     def trainable(self) -> bool:
         """Whether a revision with this outcome may be trained on."""
-        return self in (self.ACCEPTED, self.REPAIRED, self.REWRITTEN)
+        return self in (self.ACCEPTED, self.REPAIRED, self.REWRITTEN, self.EDITED)
 
 
 class Verdict(StrEnum):
@@ -90,3 +94,16 @@ class Verdict(StrEnum):
     RIGHT = "right"
     WRONG = "wrong"
     UNJUDGED = "unjudged"
+
+
+class Decision(StrEnum):
+    """What a reviewer made of a revision."""
+
+    ACCEPT = "accept"
+    """As the teacher left it."""
+    REJECT = "reject"
+    """Not to be learnt from."""
+    EDIT = "edit"
+    """Learnt from as the reviewer has written it."""
+    UNDO = "undo"
+    """The last decision that stood is taken back."""

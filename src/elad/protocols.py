@@ -37,6 +37,7 @@ class Prompt:
     """What a student is given: a conversation, and the start of its own reply."""
 
     messages: tuple[Message, ...]
+    """Without any, what follows is a reply to nothing: only the mark that opens one stands before it."""
     prefix: str = ""
     """Text that the student has already said; generation goes on right after it."""
     seed: int = 0
@@ -275,6 +276,16 @@ class Gradual(Uncertainty, Protocol):
 
 
 @runtime_checkable
+class Indirect(Uncertainty, Protocol):
+    """A score that may be of something else than what the student drafted, such as the answers that the data give."""
+
+    @property
+    def of_drafts(self) -> bool:
+        """Whether it is of the drafts after all, so that it says little while they cannot be read."""
+        ...
+
+
+@runtime_checkable
 class Suited(Protocol):
     """A strategy that does not go with every task, and says so when an experiment is built."""
 
@@ -352,9 +363,56 @@ class Stopping(Protocol):
     def __call__(self, course: Course) -> Ruling: ...
 
 
-Ask: TypeAlias = Request | Prompt
-"""A reviser asks the teacher with a `Request`, and lets the student go on with a `Prompt`."""
-Told: TypeAlias = Reply | Generation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A prompt whose reply is drawn in a way of its own, and not as the run drafts."""
+
+    prompt: Prompt
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """How likely the student finds each of these texts, right after a prompt."""
+
+    prompt: Prompt
+    options: tuple[str, ...]
+
+
+Weights: TypeAlias = tuple[tuple[float, ...], ...]
+"""Of each option, the log-probability of each of its tokens; none where it does not fit the context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrasting:
+    """Where the guide would rather have another token than the one in a text, right after a prompt."""
+
+    prompt: Prompt
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A token of a text in whose place the guide finds another one likeliest."""
+
+    start: int
+    end: int
+    """Its characters `[start, end)` of the text."""
+    preferred: str
+    """What the guide finds likeliest; "" where the text would end there."""
+    divergence: float
+    """KL(guide || student) of what might stand there, in nats."""
+
+
+Contrast: TypeAlias = tuple[Disagreement, ...]
+"""In the text's order. Left out is what no text can tell: a token that is half a character, or another that says the
+same."""
+
+Consult: TypeAlias = Prompt | Sample | Weighing | Contrasting
+"""What a reviser asks of the student, or of it and its guide; a bare `Prompt` is drawn as the run drafts."""
+Ask: TypeAlias = Request | Consult
+"""A `Request` goes to the teacher."""
+Told: TypeAlias = Reply | Generation | Weights | Contrast
 Revising: TypeAlias = Generator[tuple[Ask, ...], tuple[Told, ...], Revision]
 
 
@@ -372,3 +430,13 @@ class Reviser(Protocol):
         ...
 
     def __call__(self, candidate: Candidate, task: Task) -> Revising: ...
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A reviser that may ask for a `Contrasting`."""
+
+    @property
+    def guided(self) -> bool:
+        """Whether it does, so that there must be a guide."""
+        ...

@@ -1,9 +1,10 @@
 """The questions of an experiment: pool, held-out and warm-up, read and checked against one another."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from elad.errors import DataError
-from elad.experiment import Experiment
+from elad.experiment import Data, Experiment
 from elad.records import Problem
 from elad.tasks.reading import read, refuse_overlap, refuse_taken_ids, refuse_unreadable
 
@@ -14,9 +15,9 @@ def read_data(experiment: Experiment) -> tuple[Sequence[Problem], Sequence[Probl
     Raises: DataError where they cannot be used together.
     """
     data = experiment.data
-    pool = _problems(experiment, data.pool, data.limit.pool)
-    heldout = _problems(experiment, data.heldout, data.limit.heldout)
-    warmup = _problems(experiment, data.warmup, None)
+    pool = _problems(data, data.pool, data.limit.pool, experiment.base)
+    heldout = read_heldout(data, experiment.base)
+    warmup = _problems(data, data.warmup, None, experiment.base)
     refuse_overlap(pool, heldout)
     refuse_overlap(warmup, heldout)
     for problem in heldout:
@@ -31,11 +32,16 @@ def read_data(experiment: Experiment) -> tuple[Sequence[Problem], Sequence[Probl
     return pool, heldout, warmup
 
 
-def _problems(experiment: Experiment, given: Sequence[str | Problem], limit: int | None) -> Sequence[Problem]:
+def read_heldout(data: Data, base: Path) -> Sequence[Problem]:
+    """The held-out questions alone, unchecked. Raises: DataError where they cannot be read."""
+    return _problems(data, data.heldout, data.limit.heldout, base)
+
+
+def _problems(data: Data, given: Sequence[str | Problem], limit: int | None, base: Path) -> Sequence[Problem]:
     problems = [item for item in given if isinstance(item, Problem)]
     sources = [item for item in given if isinstance(item, str)]
     if sources:
-        found = read(sources, columns=experiment.data.columns, limit=limit, base=experiment.base)
+        found = read(sources, columns=data.columns, limit=limit, base=base)
         if not problems:
             return found
         problems += found

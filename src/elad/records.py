@@ -262,6 +262,8 @@ class Revision:
     prompt_versions: tuple[str, ...]
     rejected: str | None = None
     """What `after` is to be preferred to; None where there is no such thing."""
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What it was judged by, where that was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +276,7 @@ class Example:
     messages: tuple[Message, ...]
     target: str
     source: str
-    """`warmup`, or the outcome of the revision it comes from."""
+    """`warmup`, `guide`, `student`, or the outcome of the revision it comes from."""
     rejected: str | None = None
     """Of a pair, the worse target."""
     marks: tuple[tuple[int, int, float], ...] = ()
@@ -308,7 +310,7 @@ class Round:
     revisions: Mapping[str, int]
     """How many revisions ended in each outcome."""
     examples: int
-    """Warm-up and bought rows so far that were learnt from; `too_long` are those over `training.max_length`."""
+    """Rows so far that were learnt from: warm-up, bought, of a guide. `too_long` are over `training.max_length`."""
     student: str
     """Fingerprint of the student that was evaluated."""
     accuracy: float

@@ -9,10 +9,11 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elad.errors import ConfigError, RunFolderError, nearest
-from elad.experiment import Experiment, read_mapping
+from elad.experiment import Experiment
 from elad.kinds import reasons
 from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
+from elad.mappings import read_mapping
 from elad.methods.finding import find
 from elad.progress import Progress
 from elad.records import Reply, from_json

@@ -2,19 +2,23 @@
 
 import time
 from array import array
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from elad.abilities import Attending, Guides
 from elad.claim import claim
 from elad.errors import ConfigError, RefusedError, RunFolderError
 from elad.experiment import Experiment
+from elad.learning import Need
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
 from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
+from elad.ledger.people import Review
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
 from elad.progress import Advance, Named, Progress, Silent
@@ -42,6 +46,8 @@ class World:
     ledger: Ledger
     """As the arm sees it."""
     base: Student
+    guide: str | None
+    """The fingerprint of the guide as it came: a round that needs it loads it, and nobody holds it in between."""
     student: Student
     teacher: Teacher
     pool: Sequence[Problem]
@@ -63,6 +69,10 @@ class World:
     """Where the cap on seconds ended all arms in the midst of this one's work, that cap in words."""
     too_long: int = 0
     """Rows so far that are over `training.max_length`."""
+    heard: Mapping[str, Review] = field(default_factory=dict[str, Review])
+    """What reviewers have said of revisions, by their key, as the newest student was trained by it."""
+    learnt: int = 0
+    """Rows so far that were learnt from."""
 
     @property
     def task(self) -> Task:
@@ -112,20 +122,25 @@ class World:
             opened.callback(teacher.close)
             _refuse_mismatch(experiment, teacher)
             base = open_student(experiment)
+            guide = _looked_at(experiment, base)
             cache = Cache(cache_folder(), teacher.scope) if teacher.scope else None
             if cache:
                 opened.callback(cache.close)
             ledger = opened.enter_context(Ledger(folder, write=True))
             tables = [table for one in recalled for table in price_tables(one)]
             prices = [table for place, table in enumerate(tables) if table not in tables[:place]]
-            claim(ledger, experiment, base.id, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
+            models = {"student": base.id} | ({"guide": guide} if guide else {})
+            claim(ledger, experiment, models, {"pool": pool, "heldout": heldout, "warmup": warmup}, prices)
             opened.push(_end_by_error(ledger))
             told, elapsed, parts = progress or Silent(), _clock(ledger), experiment.arms()
+            if isinstance(teacher, Attending):
+                teacher.attend(partial(ledger.get, Kind.ANSWER), told.note)
             lenders = [*([ledger] if len(parts) > 1 else []), *recalled]
             main = cls(
                 experiment=parts[MAIN],
                 ledger=ledger.of(MAIN),
                 base=base,
+                guide=guide,
                 student=base,
                 teacher=teacher,
                 pool=pool,
@@ -247,11 +262,34 @@ class World:
 
 def open_student(experiment: Experiment) -> Student:
     """The untrained student. Raises: ConfigError where a draft would leave no room for a question."""
-    student, wanted = experiment.student.open(), experiment.drafting.max_tokens
-    if student.context is not None and wanted >= student.context:
-        room = f"{wanted} leaves no room for a question in the student's context of {student.context} tokens"
-        raise ConfigError(f"drafting.max_tokens: {room}")
+    student = experiment.student.open()
+    _refuse_narrow(student, experiment, "the student's")
     return student
+
+
+def _looked_at(experiment: Experiment, student: Student) -> str | None:
+    """The fingerprint of the untrained guide, None where there is none; it is let go of again.
+
+    Raises: ConfigError where its predictions are wanted and its engine does not show them; StudentError where they
+    are of other tokens than the student's.
+    """
+    if experiment.guide is None:
+        return None
+    guide = experiment.guide.student.open()
+    _refuse_narrow(guide, experiment, "the guide's")
+    if Need.GUIDE in experiment.objective.needs:
+        if not isinstance(guide, Guides):
+            engine = experiment.guide.resolved()["student"]["engine"]
+            raise ConfigError(f"guide.student: {engine!r} does not show its predictions; take `engine: transformers`")
+        guide.refuse_other_tokens(student)
+    return guide.id
+
+
+def _refuse_narrow(student: Student, experiment: Experiment, whose: str) -> None:
+    wanted = experiment.drafting.max_tokens
+    if student.context is not None and wanted >= student.context:
+        room = f"{wanted} leaves no room for a question in {whose} context of {student.context} tokens"
+        raise ConfigError(f"drafting.max_tokens: {room}")
 
 
 def _clock(ledger: Ledger) -> Callable[[], float]:

@@ -39,6 +39,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"arms": ["core_set", {"kind": "stratified", "within": "lot"}]},
         {"arms": ["two_sided", "top"]},
     ],
+    "elad.methods.ifd:Cherry": [{}, {"experience": None}],
+    "elad.methods.ifd:LengthMatched": [{}, {"like": {"experience": None}}],
 }
 """Settings of a kind that it needs, or that differ in what is done. A kind that is not here is tested as it comes."""
 CASES = [(kind, options) for kind in named(ROOM, Selector) for options in VARIANTS.get(kind, [{}])]

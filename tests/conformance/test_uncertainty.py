@@ -44,6 +44,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"weight": 0.0, "samples": 3},
         {"weight": 0.0, "inter": "entailment", "nli": Overlap(), "samples": 2},
     ],
+    "elad.methods.ifd:Ifd": [{}, {"ratio": "perplexities", "answers": "own", "drop_above": None}],
 }
 """Settings of a kind that differ in what is computed. A kind that is not here is tested as it comes."""
 CASES = [(kind, settings) for kind in named(ROOM, Uncertainty) for settings in VARIANTS.get(kind, [{}])]
@@ -115,7 +116,8 @@ def numeric() -> Setting:
 def choice() -> Setting:
     task = Choice()
     texts = ["It is blue.\nThe answer is (A) sky.", "The answer is (B) sea.", "Perhaps neither of them."]
-    problems = [Problem(id=f"c{i}", question=f"What is blue? {i}", choices=("sky", "sea", "sand")) for i in range(3)]
+    options = ("sky", "sea", "sand")
+    problems = [Problem(id=f"c{i}", question=f"What is blue? {i}", choices=options, answer="sky") for i in range(3)]
     return Setting(task, [drafted(task, problem, text) for problem, text in zip(problems, texts, strict=True)])
 
 
@@ -216,7 +218,7 @@ def test_nothing_to_score_asks_nothing(uncertainty: Uncertainty) -> None:
 @every_score
 def test_what_does_not_fit_the_context_is_wholly_uncertain(uncertainty: Uncertainty) -> None:
     task = Numeric()
-    draft = drafted(task, Problem(id="long", question="4 and 5? " * 40), "4 + 5 = 9.\nThe answer is 9.")
+    draft = drafted(task, Problem(id="long", question="4 and 5? " * 40, answer="9"), "4 + 5 = 9.\nThe answer is 9.")
     (scores,) = uncertainty([draft], Fake(context=200).open(), task, SEED)
     assert scores.confidence == 0
     # Conclusions that cannot be read from first to last are all alike: to `elad` no step has changed them.

@@ -17,7 +17,7 @@ from elad.outcomes import RevisionOutcome
 from elad.progress import Silent
 from elad.records import Message, Problem
 from elad.report.status import status
-from elad.stages import buying, scoring
+from elad.stages import consulting, scoring
 from elad.students.fake import FakeStudent
 
 TRAINABLE = {outcome.value for outcome in RevisionOutcome if outcome.trainable}
@@ -109,7 +109,7 @@ def test_a_run_cut_short_by_time_again_and_again_ends_as_if_it_never_was(
 ) -> None:
     """Time passes by one whenever somebody looks at it."""
     reviser = {"kind": "first_error", "judge": "direct", "continue": "student"}
-    monkeypatch.setattr(buying, "CONTINUE_CHUNK", 2)
+    monkeypatch.setattr(consulting, "CHUNK", 2)
     monkeypatch.setattr(scoring, "SCORE_CHUNK", 8)
     run(experiment(reviser=reviser), tmp_path / "whole")
     whole, looks = history(tmp_path / "whole"), count()

@@ -1,7 +1,7 @@
 """A student that cannot yet say what it concludes: its texts are not ranked by how long they are, and it is told."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from loop_kit import experiment, history
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.progress import Silent
-from elad.protocols import Generation, Prompt
-from elad.records import Sampling, derive_seed
+from elad.protocols import Generation, Prompt, Student, Task
+from elad.records import Chain, Problem, Sampling, StepScores, derive_seed
 from elad.students.fake import FakeStudent
 
 POOL = 30
@@ -104,6 +104,31 @@ def test_samples_that_are_spared_change_no_pick(tmp_path: Path, mute: Any, share
     told, all_ = ([pick["problem_id"] for pick in of_kind(tmp_path / name, Kind.PICK)] for name in ("few", "all"))
     assert of_kind(tmp_path / "few", Kind.COLD)
     assert told == all_
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfQuestions:
+    """A score that does not look at what was drafted, unless it says so."""
+
+    of_drafts: bool = False
+
+    def __call__(
+        self, drafts: Sequence[tuple[Problem, Chain]], student: Student, task: Task, seed: int
+    ) -> list[StepScores]:
+        lots = [derive_seed(problem.question) / 2**63 for problem, _ in drafts]
+        return [StepScores(parts={}, steps=(), aggregate=lot, confidence=0.0) for lot in lots]
+
+
+@pytest.mark.parametrize("of_drafts", [False, True])
+def test_a_score_of_something_else_than_the_drafts_stays_what_it_is(tmp_path: Path, mute: Any, of_drafts: bool) -> None:
+    mute(0.6)
+    notes = Notes()
+    run(experiment("rounds.count=1", uncertainty=OfQuestions(of_drafts=of_drafts)), tmp_path, notes)
+    assert any("can be read; they are picked last" in said for said in notes.said) == of_drafts
+    scores = sorted((score["aggregate"] for score in of_kind(tmp_path, Kind.SCORE)), reverse=True)
+    picks = of_kind(tmp_path, Kind.PICK)
+    assert ([pick["aggregate"] for pick in picks] == scores[:8]) != of_drafts
+    assert bool(unread(tmp_path) & {pick["problem_id"] for pick in picks}) != of_drafts
 
 
 def test_a_resumed_run_is_cold_once(tmp_path: Path, mute: Any) -> None:

@@ -17,7 +17,8 @@ from elad.ledger.reconcile import reconcile
 from elad.loop import run
 from elad.records import Round, from_json, to_json
 from elad.replay import replay
-from elad.report.export import FORMATS, export
+from elad.report.export import export
+from elad.report.rows import SHAPES
 from elad.testing import ChaosTeacher
 
 
@@ -59,13 +60,13 @@ def test_the_rows_come_out_byte_for_byte_with_the_network_closed(
     monkeypatch.setattr(socket.socket, "connect", closed)
     again = replay(source, tmp_path / "again")
     assert again.unknown == ()
-    for to in FORMATS:
+    for to in SHAPES:
         assert rows(tmp_path / "again", to) == rows(source, to)
     assert history(tmp_path / "again") == history(source)
 
 
 def same_rows(one: Path, other: Path) -> bool:
-    return all(rows(one, to) == rows(other, to) for to in FORMATS)
+    return all(rows(one, to) == rows(other, to) for to in SHAPES)
 
 
 @pytest.mark.parametrize("budget", [{"money": 0.004}, {"calls": 11}, {"tokens_out": 300}, {"questions": 10}])

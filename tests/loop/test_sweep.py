@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from elad.cli import app
 from elad.errors import ConfigError, TeacherError
 from elad.experiment import Experiment
+from elad.learning import Lesson
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.reconcile import reconcile
 from elad.loop import run
@@ -126,11 +127,11 @@ def test_a_first_cell_that_fails_lends_nothing_and_keeps_no_other_from_lending(
     fitted: list[int] = []
     fit = FakeStudent.fit
 
-    def failing(self: FakeStudent, examples: Any, objective: Any, training: Any, **named: Any) -> Any:
-        if training.epochs == 7:
+    def failing(self: FakeStudent, examples: Any, lesson: Lesson, **named: Any) -> Any:
+        if lesson.training.epochs == 7:
             raise MemoryError("no room")
         fitted.append(len(examples))
-        return fit(self, examples, objective, training, **named)
+        return fit(self, examples, lesson, **named)
 
     monkeypatch.setattr(FakeStudent, "fit", failing)
     arms = {"broken": {"training": {"epochs": 7}}, **ARMS}

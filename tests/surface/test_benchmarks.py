@@ -1,20 +1,28 @@
 """The last line of a benchmark: the keys that others script against."""
 
 import importlib
+from argparse import Namespace
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loop_kit import experiment, problems
 from test_loop_stopping import RULES, stopping
 
+from elad.experiment import Experiment
 from elad.loop import run
-from elad.records import Problem
+from elad.protocols import Generation, Prompt
+from elad.records import Problem, Sampling
+from elad.stages.drafting import chains
+from elad.students.fake import Fake, FakeStudent
+from elad.tasks.reading import read
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-RUNNERS = {"bare", "evidence", "polygraph_peer", "real_run", "table"}
-"""Scripts that run experiments or other benchmarks, and measure nothing against anything themselves."""
+RUNNERS = {"bare", "evidence", "metered", "polygraph_peer", "real_run", "table"}
+"""Scripts that run experiments or other benchmarks, or are a part of them: they measure nothing themselves."""
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
 
 
@@ -120,6 +128,18 @@ def test_memory_and_time_of_a_larger_pool() -> None:
     assert not script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(300, 5.0, 55.0)])["met"]
 
 
+def test_the_review_page_is_judged_by_its_slowest_address_and_its_memory() -> None:
+    def row(questions: int, ms: float, peak: float) -> dict[str, Any]:
+        names = [*script("review").TABLE, *script("review").OTHERS]
+        times = {name: [ms / 2] * 3 for name in names} | {names[-3]: [ms, ms, 10 * ms], names[-1]: [999.0]}
+        return {"questions": questions, "ms": times, "peak_mib": peak, "open_seconds": 1.0}
+
+    told = script("review").verdict([row(1000, 10, 50.0), row(2024, 100, 50.5)])
+    assert (told["ratio"], told["met"], told["bytes_a_question"], told["spread"]) == (0.5, True, 512, [0.5, 5.0])
+    assert not script("review").verdict([row(1000, 10, 50.0), row(2024, 201, 50.0)])["met"]
+    assert not script("review").verdict([row(1000, 10, 50.0), row(2024, 10, 60.0)])["met"]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
@@ -148,9 +168,205 @@ def test_stopping_is_judged_by_the_best_rule_that_loses_little() -> None:
     assert script("stopping").verdict(rows[2:])["ratio"] is None
 
 
+def test_evidence_has_answers_in_the_pool_where_a_score_looks_at_them(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = script("evidence")
+    monkeypatch.setattr(evidence, "SHARED", shared / "data")
+    sizes = {"warmup": 5, "pool": 40, "heldout": 5}
+    for name in ("words", "words_given"):
+        evidence.write_data(evidence.SETTINGS[name], sizes, tmp_path / name, aside=False)
+    plain, given = (
+        read(str(tmp_path / name / "pool.jsonl"), columns={}, limit=None, base=tmp_path)
+        for name in ("words", "words_given")
+    )
+    taught = [{one["text"]: one["correct"] for one in row.metadata["teacher_rationales"]} for row in given]
+    assert all(said.get(row.rationale or "") for row, said in zip(given, taught, strict=True))
+    assert any(row.rationale not in [one["text"] for one in row.metadata["teacher_rationales"]] for row in plain)
+
+
+def test_every_arm_of_the_evidence_can_be_built() -> None:
+    evidence = script("evidence")
+    assert {*evidence.DRAFTED} | {*evidence.GIVEN} == evidence.ARMS.keys()
+    raw = {"data": {"pool": "p.jsonl", "heldout": "h.jsonl"}, "task": "numeric", "teacher": {"kind": "recorded"}}
+    for arm in evidence.ARMS.values():
+        one = Experiment.of(evidence.COMMON | raw | arm)
+        assert Experiment.of(one.resolved()) == one
+
+
 def test_a_target_is_met_from_its_own_side() -> None:
     target = script("table").Target
     assert target("x", "", 2.0).meets(2.0)
     assert not target("x", "", 2.0).meets(1.9)
     assert target("x", "", 0.5, most=True).meets(0.5)
     assert not target("x", "", 0.5, most=True).meets(0.6)
+
+
+class Counting:
+    """The scripted student, and how often each thing is asked of it; `until` hears the prompt's own seed."""
+
+    def __init__(self) -> None:
+        self.student: FakeStudent = Fake(skill=0.5).open()
+        self.id, self.context = self.student.id, self.student.context
+        self.asked = list[Any]()
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, until: Any = None) -> list[Generation]:
+        self.asked += [(prompt, sampling) for prompt in prompts]
+        for place, prompt in enumerate(prompts):
+            assert until is None or until(place, str(prompt.seed)) in (True, False)
+        return self.student.generate(prompts, sampling)
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        self.asked += pairs
+        return self.student.score(pairs)
+
+    def entropies(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...]]:
+        return self.student.entropies(pairs)
+
+
+def characters(prompt: Prompt) -> list[int]:
+    return [ord(one) for one in prompt.prefix]
+
+
+def test_scores_that_share_what_they_ask_are_those_that_each_would_have_alone() -> None:
+    args = Namespace(samples=[2, 3], most=4, continuations=[2, 1])
+    wanted, given, asked = script("chain_scores").measures(args), experiment(), problems(6, 4, "q")
+    student = Counting()
+    rows = list(
+        script("chain_scores").scored_rows(asked, script("metered").Metered(student, characters), wanted, given)
+    )
+    assert len(set(student.asked)) == len(student.asked) > 0
+    drafts = list(zip(asked, chains(given, student.student, asked), strict=True))
+    for name, measure in wanted.items():
+        alone = [round(one.aggregate, 6) for one in measure(drafts, student.student, given.task, given.seed)]
+        assert [row["scores"][name]["value"] for row in rows] == alone
+    for row, (problem, chain) in zip(rows, drafts, strict=True):
+        cost = {name: one["sampled"] for name, one in row["scores"].items()}
+        assert row["draft"]["sampled"] == chain.tokens
+        assert row["wrong"] is not given.task.grade(problem, chain).lenient
+        assert cost["perplexity"] == 0 < cost["entropy k=2"] == cost["disagreement k=2"] < cost["disagreement k=4"]
+        assert cost["elad M=2 lambda=0.5 max"] == cost["prefix mean"] + cost["elad M=2 lambda=0 mean"]
+        assert sum(place["sampled"] for place in row["places"]) == cost["elad M=2 lambda=0 mean"]
+        values = [place["value"] for place in row["places"]]
+        assert sum(values) / len(values) == pytest.approx(row["scores"]["elad M=2 lambda=0 mean"]["value"], abs=1e-6)
+
+
+def test_what_was_asked_before_is_charged_again_and_who_asks_more_is_told_of_its_own_prompts() -> None:
+    first, second, third = (
+        Prompt(messages=(), prefix=prefix, seed=seed) for seed, prefix in enumerate(("ab", "ac", "b"))
+    )
+    student, told = Counting(), list[tuple[int, str]]()
+    meter = script("metered").Metered(student, characters)
+    meter.generate([first, second], Sampling())
+    both = script("metered").cost(meter.spent())
+    assert both["read"] == 3
+    meter.generate([second, third], Sampling(), lambda place, text: told.append((place, text)) is None)
+    assert told == [(1, "2")]
+    again = meter.generate([first, second], Sampling())
+    more = meter.spent()
+    assert script("metered").cost(more[2:]) == both
+    assert both["sampled"] == sum(one.tokens for one in again)
+
+
+def chain_scores_rows() -> list[dict[str, Any]]:
+    """`elad` knows, `disagreement` does not with two samples and does with nine, `margin` has it upside down."""
+
+    def row(number: int, wrong: bool) -> dict[str, Any]:
+        told = {
+            "disagreement k=2": (0.5, 20),
+            "disagreement k=9": (float(wrong), 90),
+            "margin k=2": (float(not wrong), 20),
+            "elad M=1": (float(wrong), 30),
+            "elad M=5": (float(wrong), 80),
+        }
+        scores = {
+            name: {"value": value, "sampled": cost, "read": 1, "seconds": cost / 10}
+            for name, (value, cost) in told.items()
+        }
+        return {"id": f"q{number}", "wrong": wrong, "scores": scores}
+
+    return [row(number, wrong) for number, wrong in enumerate([True, False] * 10)]
+
+
+def test_a_score_is_held_against_as_many_sampled_tokens() -> None:
+    rows = chain_scores_rows()
+    found = {line["score"]: line for line in script("chain_scores").table(rows, 0)}
+    told = {name: (line["auroc"], line["interval"], line["sampled"]) for name, line in found.items()}
+    assert told["elad M=1"] == (1.0, (1.0, 1.0), 30)
+    assert told["margin k=2"] == (0.0, (0.0, 0.0), 20)
+    assert found["elad M=1"]["equal_sampled"] == {"score": "disagreement k=2", "auroc": 0.5, "above": (0.5, 0.5)}
+    assert found["elad M=5"]["equal_seconds"] == {"score": "disagreement k=9", "auroc": 1.0, "above": (0.0, 0.0)}
+    for line in script("chain_scores").table([row | {"wrong": True} for row in rows], 0):
+        assert (line["auroc"], line["interval"], line["equal_sampled"]["above"]) == (None, None, None)
+
+
+def test_chain_scores_are_chosen_by_one_half_and_reported_on_the_other() -> None:
+    bench, rows = script("chain_scores"), chain_scores_rows()
+    first, second = bench.split(rows, 3)
+    assert (first, second) == bench.split(rows[::-1], 3) != bench.split(rows, 4)
+    assert len(first) == len(second)
+    assert sorted(row["id"] for row in first + second) == sorted(row["id"] for row in rows)
+    for row in second:
+        row["scores"]["elad M=5"]["value"] = 0.5
+    picks = {one["group"]: one for one in bench.chosen(bench.table(first, 0), bench.table(second, 0))}
+    assert {name: (one["score"], one["by"], one["auroc"]) for name, one in picks.items()} == {
+        "k=2": ("disagreement k=2", 0.5, 0.5),
+        "k=9": ("disagreement k=9", 1.0, 1.0),
+        "M=1": ("elad M=1", 1.0, 1.0),
+        "M=5": ("elad M=5", 1.0, 0.5),
+    }
+    told = bench.verdict(list(picks.values()), len(rows))
+    assert told.keys() | {"name"} >= PROMISED
+    assert (told["score"], told["beside"], told["ratio"], told["met"]) == ("elad M=1", "disagreement k=2", 2.0, True)
+    told = bench.verdict([picks["M=5"]], len(rows))
+    assert (told["ratio"], told["met"], told["spread"], told["runs"]) == (0.5, False, (-0.5, -0.5), 20)
+
+
+def test_a_place_is_told_of_by_the_chains_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = script("chain_scores")
+    monkeypatch.setattr(bench, "FEW", 3)
+
+    def row(wrong: bool, *values: float) -> dict[str, Any]:
+        return {"wrong": wrong, "places": [{"value": one, "intra": 1 - one, "sampled": 9 * one} for one in values]}
+
+    half = [row(True, 1.0, 0.0), row(False, 0.0, 1.0), row(False), row(True, 1.0)]
+    lines = bench.by_place([half, half[:1]])
+    assert [(line["place"], line["chains"], line["sampled"]) for line in lines] == [
+        (1, 4, 6.75),
+        (2, 3, 3.0),
+        ("last", 4, 4.5),
+    ]
+    assert [line["inter"] for line in lines] == [[1.0, None], [0.0, None], [0.25, None]]
+    assert [line["intra"] for line in lines] == [[0.0, None], [1.0, None], [0.75, None]]
+
+
+def test_made_up_facts_share_no_name_and_half_of_them_are_taught() -> None:
+    facts = script("knowledge_detection").made_up(60, 1)
+    answers = [fact.problem.answer for fact in facts]
+    assert len(set(answers)) == 60
+    assert sum(fact.taught for fact in facts) == 30
+    for fact in facts:
+        assert fact.problem.answer in fact.problem.metadata["passage"]
+        assert fact.problem.answer not in fact.problem.question
+        assert fact.problem.context is None
+        assert sum(fact.problem.answer in other.problem.metadata["passage"].split() for other in facts) <= 1
+    assert facts == script("knowledge_detection").made_up(60, 1)
+    assert facts != script("knowledge_detection").made_up(60, 2)
+
+
+def test_knowledge_detection_is_judged_by_its_worst_seed() -> None:
+    def row(seed: int, arm: str, auroc: float) -> dict[str, Any]:
+        halves = {"untaught": 0.1, "taught": 0.9}
+        same = {
+            "differ": 0.9,
+            "judge": "student",
+            "kept": dict.fromkeys(map(str, script("knowledge_detection").BOUNDS), 4),
+        }
+        return {"seed": seed, "arm": arm, "auroc": auroc, "accuracy": [halves, halves], **same}
+
+    rows = [row(seed, arm, auroc) for seed, auroc in ((0, 0.9), (1, 0.7)) for arm in ("filtered", "all")]
+    told = script("knowledge_detection").verdict(rows)
+    assert told.keys() | {"name"} >= PROMISED
+    assert (told["ratio"], told["met"], told["runs"], told["spread"]) == (0.8, False, 2, [0.7, 0.9])
+    assert told["accuracy"]["all"][1] == {"untaught": 0.1, "taught": 0.9}
+    assert script("knowledge_detection").verdict(rows[:2])["met"]

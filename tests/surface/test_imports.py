@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "peft", "datasets", "openai", "pyarrow", "genai_prices", "xllamacpp", "sympy")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "openai",
+    "pyarrow",
+    "genai_prices",
+    "xllamacpp",
+    "sympy",
+    "jinja2",
+)
 IMPORT = "import elad"
 HELP = """
 import contextlib, io

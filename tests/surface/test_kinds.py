@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "elad"
 PROMISED = {
     "tasks": {"numeric", "choice", "text"},
     "students": {"transformers", "vllm", "fake"},
-    "teachers": {"openai", "llamacpp", "recorded", "reference", "fake"},
+    "teachers": {"openai", "llamacpp", "recorded", "reference", "human", "fake"},
     "uncertainty": set(
         "elad entropy least_confidence margin disagreement variance self_consistency self_confidence perplexity "
         "token_entropy".split()

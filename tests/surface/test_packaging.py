@@ -48,7 +48,7 @@ def test_the_wheel_holds_nothing_else_but_its_own_description(wheel: set[str]) -
     assert any(name.endswith("licenses/src/elad/sample/ATTRIBUTION.md") for name in wheel)
 
 
-@pytest.mark.parametrize("extra", ["", "train", "llamacpp", "dev"])
+@pytest.mark.parametrize("extra", ["", "train", "llamacpp", "report", "web", "dev"])
 def test_what_is_declared_is_pinned(extra: str) -> None:
     declared = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     names = {canonical(re.split(r"[\[<>=~!; ]", requirement)[0]) for requirement in declared}

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from elad.outcomes import ParseOutcome, ReplyOutcome
-from elad.protocols import Ask, Generation, Parsed, Prompt, Reviser, Told
+from elad.protocols import (
+    Ask,
+    Contrast,
+    Contrasting,
+    Generation,
+    Parsed,
+    Prompt,
+    Reviser,
+    Sample,
+    Told,
+    Weighing,
+    Weights,
+)
 from elad.records import (
     Candidate,
     Chain,
@@ -89,12 +101,18 @@ class Script:
 
     teacher: Callable[[Request], str | ReplyOutcome]
     student: Callable[[Prompt], str] = lambda _: ""
+    weigh: Callable[[Weighing], Weights] = lambda one: ((-1.0,),) * len(one.options)
+    guide: Callable[[Contrasting], Contrast] = lambda _: ()
     asked: list[Ask] = field(default_factory=list)
 
     def tell(self, ask: Ask) -> Told:
         self.asked.append(ask)
-        if isinstance(ask, Prompt):
-            text = self.student(ask)
+        if isinstance(ask, Weighing):
+            return self.weigh(ask)
+        if isinstance(ask, Contrasting):
+            return self.guide(ask)
+        if isinstance(ask, Prompt | Sample):
+            text = self.student(ask if isinstance(ask, Prompt) else ask.prompt)
             finished = bool(text) and not isinstance(text, Cut)
             return Generation(text=text, finished=finished, tokens=len(text.split()))
         said = self.teacher(ask)

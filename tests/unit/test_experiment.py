@@ -1,8 +1,9 @@
 """The configuration: what it takes, what it refuses and in which words, and what makes two the same."""
 
-from dataclasses import make_dataclass
+import sys
 from math import inf, isinf, isnan, nan
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +19,17 @@ BASE: dict[str, Any] = {
     "student": {"engine": "fake"},
     "teacher": {"kind": "reference"},
 }
+METHOD = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Longest:
+    at_most: int = 5
+    needs_scores = False
+
+    def __call__(self, candidates, allowance, rng):
+        return []
+"""
 
 
 @pytest.mark.parametrize(
@@ -152,10 +164,17 @@ def test_a_class_of_ones_own_is_a_kind() -> None:
     assert describe(top) == {"kind": "top"}
 
 
-def test_what_is_new_in_a_method_is_told_by_module_and_class_and_not_as_if_it_stood_in_the_room() -> None:
-    made = make_dataclass("New", [("share", float, 0.5)], frozen=True, kw_only=True)
-    made.__module__ = "elad.methods.made_up"
-    assert describe(made()) == {"kind": "elad.methods.made_up:New", "share": 0.5}
+def test_a_class_of_a_methods_file_is_told_with_its_file_and_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method's file is no kind of any room: its last name alone would find nothing, or another's class."""
+    module = ModuleType("elad.methods.top")
+    exec(METHOD, module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    told = {"kind": "elad.methods.top:Longest", "at_most": 3}
+    selector = build("elad.selection", told, "selector")
+    assert type(selector) is module.Longest
+    assert describe(selector) == told
+    one = Experiment.of(BASE | {"selector": told})
+    assert Experiment.of(one.resolved()) == one
 
 
 def test_a_file_names_itself_in_its_errors_and_paths_are_relative_to_it(tmp_path: Path) -> None:

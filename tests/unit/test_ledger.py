@@ -181,7 +181,7 @@ def test_a_ledger_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path, wr
         asked = ledger.get(Kind.REQUEST, "k#0")
         assert asked == {"request": {"purpose": "solve"}, "reserved": {"calls": 1}}
         assert ledger.get(Kind.ROUND, "r") == {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}}
-        assert ledger.meta("schema_version") == "3"
+        assert ledger.meta("schema_version") == "4"
     assert ((tmp_path / FILE).read_bytes() == before) is not write
 
 
@@ -209,7 +209,7 @@ def test_a_ledger_of_version_2_has_one_arm(tmp_path: Path, write: bool) -> None:
             (7, 2.5, 1, Kind.PICK, "b", [1], MAIN),
             (9, 3.5, 1, Kind.DRAFT, "b", "y", MAIN),
         ]
-        assert (ledger.meta("schema_version"), ledger.meta("name")) == ("3", "old")
+        assert (ledger.meta("schema_version"), ledger.meta("name")) == ("4", "old")
         if write:
             ledger.of(CONTROL).append(Kind.PICK, [("b", [2])], round=1)
             assert [event.seq for event in ledger.of(CONTROL).events()] == [10]

@@ -8,7 +8,7 @@ from revision_kit import TASK, Cut, Script, candidate, queue, shown
 from elad.outcomes import Purpose, ReplyOutcome, RevisionOutcome, Verdict
 from elad.protocols import Prompt
 from elad.records import Candidate, Request
-from elad.report.export import preference, stepwise
+from elad.report.rows import preference, stepwise
 from elad.revision.first_error import FirstError
 from elad.revision.judges.rollout import Rollout
 

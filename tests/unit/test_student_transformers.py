@@ -21,9 +21,8 @@ from elad.settings import Training
 from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
-from elad.training.batches import Item
-from elad.training.rows import Row, collate, encode_example, encode_prompt
-from elad.training.trainer import split, step_loss
+from elad.training.rows import collate, encode_example, encode_prompt
+from elad.training.trainer import step_loss
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=12)
 GREEDY = Sampling(max_tokens=9)
@@ -247,12 +246,7 @@ def test_fit_gives_a_new_student_and_leaves_the_old(folder: Path, tmp_path: Path
     start = Transformers(model=str(folder), dtype="float32", lora=lora).open()
     before = start.score([(prompt("1 + 1?"), "2")])
     shares: list[float] = []
-    fit = start.fit(
-        [example(i) for i in range(8)],
-        lesson(QUICK, 1),
-        folder=tmp_path,
-        progress=shares.append,
-    )
+    fit = start.fit([example(i) for i in range(8)], lesson(QUICK, 1), folder=tmp_path, progress=shares.append)
     assert start.score([(prompt("1 + 1?"), "2")]) == before
     assert fit.student.id != start.id
     assert fit.summary["losses"][-1] < fit.summary["losses"][0]
@@ -328,20 +322,6 @@ def test_a_falling_validation_loss_trains_to_the_end(folder: Path, tmp_path: Pat
     rows = [bought(i, "The answer is 7.") for i in range(8)]
     fit = start.fit(rows, lesson(CAREFUL, 1), folder=tmp_path)
     assert len(fit.summary["validation_losses"]) == CAREFUL.epochs
-
-
-@given(
-    warmups=st.integers(0, 9), count=st.integers(0, 9), share=st.floats(0, 1, exclude_max=True), seed=st.integers(0, 99)
-)
-def test_only_bought_rows_are_kept_aside_and_one_is_always_learnt_from(
-    warmups: int, count: int, share: float, seed: int
-) -> None:
-    items = [Item(example(i), (Row(ids=(i,), target_start=0, bought=i >= warmups),)) for i in range(warmups + count)]
-    learn, check = split(items, replace(CAREFUL, validation_share=share), seed)
-    assert sorted(item.rows[0].ids for item in learn + check) == [item.rows[0].ids for item in items]
-    assert all(item.rows[0].bought for item in check)
-    assert bool(check) == (count > 1)
-    assert count == 0 or any(item.rows[0].bought for item in learn)
 
 
 def loss_of(student: Student, row: Example) -> float:

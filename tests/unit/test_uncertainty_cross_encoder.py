@@ -1,5 +1,6 @@
 """The cross-encoder on a tiny classifier with random weights, made here."""
 
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from elad.errors import ConfigError
 from elad.uncertainty.cross_encoder import CrossEncoder
-from elad.uncertainty.entailment import Entailment, mutual
+from elad.uncertainty.entailment import Contradiction, Entailment, mutual
 
 torch = pytest.importorskip("torch")
 transformers: Any = pytest.importorskip("transformers")
@@ -55,21 +56,38 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save(tmp_path_factory.mktemp("nli"), {0: "contradiction", 1: "neutral", 2: "ENTAILMENT"})
 
 
-def reference(folder: str, pair: tuple[str, str]) -> float:
-    """The same number by the library's own simplest path."""
+def reference(folder: str, pair: tuple[str, str]) -> list[float]:
+    """The logits by the library's own simplest path."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         logits = classifier(**tokenizer(*pair, return_tensors="pt")).logits
-    return float(logits.softmax(-1)[0, 2])
+    return logits[0].tolist()
 
 
 def test_probability_of_the_label(model: str) -> None:
     pairs = [("two pears are left", "two pears are gone"), ("three", "apples are gone"), ("left", "left")]
     scorer = CrossEncoder(model=model)
     assert isinstance(scorer, Entailment)
-    assert scorer(pairs) == pytest.approx([reference(model, pair) for pair in pairs], abs=1e-5)
+    expected = [float(torch.tensor(reference(model, pair)).softmax(-1)[2]) for pair in pairs]
+    assert scorer(pairs) == pytest.approx(expected, abs=1e-5)
     assert scorer([]) == []
+
+
+def test_contradiction_is_weighed_against_entailment_alone(model: str) -> None:
+    pairs = [("two pears are left", "two pears are gone"), ("three", "apples are gone"), ("left", "left")]
+    scorer = CrossEncoder(model=model)
+    assert isinstance(scorer, Contradiction)
+    against = [(logits[0], logits[2]) for logits in (reference(model, pair) for pair in pairs)]
+    assert scorer.contradiction(pairs) == pytest.approx([1 / (1 + exp(e - c)) for c, e in against], abs=1e-5)
+    assert scorer.contradiction([]) == []
+
+
+def test_a_model_of_these_two_labels_needs_no_third(tmp_path: Path) -> None:
+    scorer = CrossEncoder(model=save(tmp_path, {0: "entailment", 1: "contradiction"}))
+    pairs = [("two pears are left", "two pears are gone"), ("three", "apples are gone")]
+    told = zip(scorer(pairs), scorer.contradiction(pairs), strict=True)
+    assert [entails + contradicts for entails, contradicts in told] == pytest.approx([1.0, 1.0], abs=1e-5)
 
 
 sentences = st.lists(st.sampled_from(WORDS[5:]), max_size=6).map(" ".join)
@@ -95,8 +113,10 @@ def test_a_model_without_the_label_is_refused(tmp_path: Path) -> None:
     name = save(tmp_path, {0: "LABEL_0", 1: "LABEL_1"})
     with pytest.raises(ConfigError, match="no label 'entailment'; known: 'LABEL_0', 'LABEL_1'"):
         CrossEncoder(model=name)([("a", "b")])
+    with pytest.raises(ConfigError, match="no label 'contradiction'; known: 'LABEL_0', 'LABEL_1'"):
+        CrossEncoder(model=name).contradiction([("a", "b")])
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"uncertainty\.nli\.model: .*nowhere"):
+    with pytest.raises(ConfigError, match=r"nli\.model: .*nowhere"):
         CrossEncoder(model=str(tmp_path / "nowhere"))([("a", "b")])

@@ -15,29 +15,30 @@ SPECIAL = ["<|end|>", "<|user|>", "<|system|>", "<|assistant|>"]
 TEXTS = [f"{a} + {b} = {a + b}.\nThe answer is {a + b}." for a in range(30) for b in range(30)]
 
 
-def save(folder: Path, *, seed: int = 0, context: int = 256) -> Path:
+def save(folder: Path, *, seed: int = 0, context: int = 256, hidden: int = 48) -> Path:
     """Weights of 2 layers, a byte-level tokenizer of 400 words; padding doubles as end of text."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    words = tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
+        vocab_size=len(words),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=context,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
         bos_token_id=None,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
+    """Byte-level words of sums; padding doubles as end of text, and no text has a beginning of its own."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -48,6 +49,6 @@ def _tokenizer() -> Any:
         show_progress=False,
     )
     raw.train_from_iterator(TEXTS, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
+    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")
+    made.chat_template = TEMPLATE
+    return made

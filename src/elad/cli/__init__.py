@@ -5,11 +5,13 @@ import sys
 
 from rich.markup import escape
 
-from elad.cli import comparing, evaluating, looking, planning, running, sweeping
+from elad.cli import comparing, evaluating, looking, planning, publishing, reviewing, running, sweeping
 from elad.cli.common import app, err
 from elad.errors import EladError
 
-__all__ = ["app", "comparing", "evaluating", "looking", "main", "planning", "running", "sweeping"]
+__all__ = [
+    "app", "comparing", "evaluating", "looking", "main", "planning", "publishing", "reviewing", "running", "sweeping",
+]  # fmt: skip
 
 
 def main() -> None:

@@ -31,6 +31,20 @@ def status(folder: Run, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def report(
+    folder: Run,
+    to: Annotated[str, typer.Option("--format", help="html, md or json.")] = "html",
+    target: Annotated[Path | None, typer.Option("--out", help="File to write; DIR/report.html by default.")] = None,
+) -> None:
+    """Writes what a run did, bought and showed: one page that needs no network, Markdown, or JSON."""
+    from elad.report.report import write
+
+    path = target or folder / f"report.{to}"
+    write(folder, to, path)
+    out.print(f"report: {path}", highlight=False, markup=False)
+
+
+@app.command()
 def ledger(
     folder: Run,
     check: Annotated[bool, typer.Option("--check", help="Fail when the books do not add up.")] = False,
@@ -106,14 +120,17 @@ def methods(as_json: AsJson = False) -> None:
 @app.command()
 def export(
     folder: Run,
-    to: Annotated[str, typer.Option(help="messages, preference or stepwise.")] = "messages",
-    target: Annotated[Path | None, typer.Option("--out", help="File to write; DIR/<format>.jsonl by default.")] = None,
+    to: Annotated[str, typer.Option(help="messages, preference, stepwise, parquet, datasets or argilla.")] = "messages",
+    target: Annotated[
+        Path | None, typer.Option("--out", help="File or folder to write; a place in DIR by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes what was bought in the columns that TRL's trainers take."""
+    """Writes what was bought in the columns that TRL's trainers take, or for other tools."""
+    from elad.report.export import default_place
     from elad.report.export import export as write
 
-    path = target or folder / f"{to}.jsonl"
+    path = target or default_place(folder, to)
     rows = write(folder, to, path)
     if as_json:
         print_json({"file": str(path), "rows": rows})

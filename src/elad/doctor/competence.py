@@ -21,7 +21,7 @@ from elad.ledger.events import Kind, Ledger
 from elad.ledger.prices import Price
 from elad.outcomes import RevisionOutcome
 from elad.progress import Progress
-from elad.protocols import Prompt, Task, Teacher, Told
+from elad.protocols import Consult, Task, Teacher, Told
 from elad.questions import read_data
 from elad.records import Candidate, Charge, Problem, Reply, Request, Revision, digest, from_json
 from elad.revision.driving import drive
@@ -180,8 +180,8 @@ def _rehearsed(
     return [(request, reply.charge) for request, reply in known.values()]
 
 
-def _nobody(prompts: list[Prompt]) -> list[Told]:
-    raise AssertionError(f"{len(prompts)} prompts for a student, and the teacher goes on by itself")
+def _nobody(asks: list[Consult]) -> list[Told]:
+    raise AssertionError(f"{len(asks)} prompts for a student, and the teacher goes on by itself")
 
 
 def _unheard(place: int, revision: Revision) -> None:

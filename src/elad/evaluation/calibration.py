@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import fmean
 
 from pydantic import ConfigDict
 
@@ -30,6 +31,28 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """Things with scores in the half-open range `[low, high)`; the last one holds 1 too."""
+
+    __pydantic_config__ = _CONFIG
+
+    low: float
+    high: float
+    n: int
+    score: float
+    """The mean of their scores."""
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Scores beside the verdicts on what they are of: True is wrong."""
+
+    steps: tuple[tuple[float, bool], ...]
+    questions: tuple[tuple[float, bool], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """What the teacher's verdicts of one round say of the scores that its questions were picked by."""
 
@@ -46,7 +69,21 @@ class Calibration:
 
 
 def calibration(bought: Sequence[tuple[Candidate, Revision]]) -> Calibration:
-    """The calibration of what was bought: each question with the scores that it was picked by, and its revision.
+    """The calibration of what was bought: each question with the scores that it was picked by, and its revision."""
+    both = labelled(bought)
+    labels = [_wrong(revision) for _, revision in bought]
+    accepted = [revision.charge for (_, revision), wrong in zip(bought, labels, strict=True) if wrong is False]
+    return Calibration(
+        steps=_detection(both.steps),
+        questions=_detection(both.questions),
+        judged=sum(label is not None for label in labels),
+        unneeded=len(accepted),
+        unneeded_charge=sum(accepted, Charge()),
+    )
+
+
+def labelled(bought: Sequence[tuple[Candidate, Revision]]) -> Labelled:
+    """The scored steps and questions of what was bought that have a verdict.
 
     A step is wrong or right by its verdict; one after the conclusion has no score and counts nowhere. A question is
     right where the revision accepts it, wrong where a step was found wrong, something was repaired, or a chain that was
@@ -55,20 +92,13 @@ def calibration(bought: Sequence[tuple[Candidate, Revision]]) -> Calibration:
     """
     steps: list[tuple[float, bool]] = []
     questions: list[tuple[float, bool]] = []
-    labels = [_wrong(revision) for _, revision in bought]
-    for (candidate, revision), wrong in zip(bought, labels, strict=True):
+    for candidate, revision in bought:
+        wrong = _wrong(revision)
         if candidate.scores is None or wrong is None:
             continue
         questions.append((candidate.scores.aggregate, wrong))
         steps += _steps(candidate, revision)
-    accepted = [revision.charge for (_, revision), wrong in zip(bought, labels, strict=True) if wrong is False]
-    return Calibration(
-        steps=_detection(steps),
-        questions=_detection(questions),
-        judged=sum(label is not None for label in labels),
-        unneeded=len(accepted),
-        unneeded_charge=sum(accepted, Charge()),
-    )
+    return Labelled(steps=tuple(steps), questions=tuple(questions))
 
 
 def auroc(pairs: Sequence[tuple[float, bool]]) -> float | None:
@@ -98,10 +128,34 @@ def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float | None:
     """
     if not pairs or not all(0 <= score <= 1 for score, _ in pairs):
         return None
+    return sum(abs(sum(score - wrong for score, wrong in members)) for members in _binned(pairs).values()) / len(pairs)
+
+
+def reliability(pairs: Sequence[tuple[float, bool]]) -> list[Bin]:
+    """The same bins one by one, the empty ones left out; none where a score cannot be read as a chance.
+
+    >>> [(one.low, one.n, one.wrong) for one in reliability([(0.1, False), (0.15, True), (1.0, True)])]
+    [(0.1, 2, 1), (0.9, 1, 1)]
+    """
+    if not all(0 <= score <= 1 for score, _ in pairs):
+        return []
+    return [
+        Bin(
+            low=place / _BINS,
+            high=(place + 1) / _BINS,
+            n=len(members),
+            score=fmean(score for score, _ in members),
+            wrong=sum(wrong for _, wrong in members),
+        )
+        for place, members in sorted(_binned(pairs).items())
+    ]
+
+
+def _binned(pairs: Sequence[tuple[float, bool]]) -> dict[int, list[tuple[float, bool]]]:
     bins: dict[int, list[tuple[float, bool]]] = {}
     for score, wrong in pairs:
         bins.setdefault(min(int(score * _BINS), _BINS - 1), []).append((score, wrong))
-    return sum(abs(sum(score - wrong for score, wrong in members)) for members in bins.values()) / len(pairs)
+    return bins
 
 
 def _wrong(revision: Revision) -> bool | None:

@@ -16,7 +16,7 @@ from elad.ledger.events import Ledger
 from elad.ledger.trail import settle_earlier
 from elad.outcomes import Purpose, RevisionOutcome
 from elad.progress import Advance, Progress
-from elad.protocols import Prompt, Revising, Task, Teacher, Told
+from elad.protocols import Consult, Revising, Task, Teacher, Told
 from elad.purchase import Purchase
 from elad.records import Candidate, Problem, Revision
 from elad.revision.case import Asking, Case, Draft
@@ -122,8 +122,8 @@ def revise_all(  # noqa: PLR0913 - what a world holds, without one
     return [found[place] for place in range(len(candidates))]
 
 
-def _no_student(prompts: list[Prompt]) -> list[Told]:
-    raise RefusedError(f"{len(prompts)} chains are to be continued by a student, and there is none")
+def _no_student(asks: list[Consult]) -> list[Told]:
+    raise RefusedError(f"{len(asks)} times a student is to be asked, and there is none")
 
 
 def measured(rows: Sequence[Labelled], found: Sequence[Revision]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from enum import StrEnum
 from itertools import chain
@@ -53,7 +54,11 @@ class Kind(StrEnum):
     LOST = "lost"
     """A try that left no reply to keep: lost, cut short by the budget, or failed with the endpoint as a whole."""
     CONTINUATION = "continuation"
-    """The student went on from a repaired step."""
+    """What a reviser had the student write, such as how it goes on from a repaired step."""
+    WEIGHING = "weighing"
+    """How likely the student found texts that a reviser had it weigh."""
+    CONTRAST = "contrast"
+    """Where the guide would have gone on otherwise than the student did."""
     REVISION = "revision"
     CALIBRATION = "calibration"
     """What the verdicts of a round say of the scores; the last one of a round holds."""
@@ -61,6 +66,12 @@ class Kind(StrEnum):
     """What a guide explained, and the grade of that."""
     TRAINING = "training"
     GRADE = "grade"
+    REVIEW = "review"
+    """What a person said of a revision; appended beside the run (`ledger.people`), which may be under way."""
+    HEARD = "heard"
+    """The reviews that a round, and all that is learnt in it, goes by; none where there were none."""
+    ANSWER = "answer"
+    """What a person answered to a request; appended beside the run, like a review."""
     STAGE = "stage"
     """A stage was left: its name and the seconds it took; a killed one leaves none."""
     ROUND = "round"
@@ -75,6 +86,10 @@ _ASKED = frozenset({Kind.REQUEST, Kind.REPLY, Kind.LOST})
 def reply_key(teacher: str, request: Request) -> str:
     """The key of the reply of a teacher, by its id, to a request."""
     return digest([teacher, request.key])
+
+
+OF_PEOPLE = frozenset({Kind.REVIEW, Kind.ANSWER})
+"""Appended while a run is under way, or long after it: no sign that it was at work."""
 
 
 class Event(NamedTuple):
@@ -94,6 +109,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 {EVENTS};
 INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
 """
+_COLUMNS = "seq, at, round, kind, key, payload, arm"
 _INSERT = "INSERT INTO events (at, round, arm, kind, key, payload) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -145,6 +161,8 @@ class Ledger:
             raise RunFolderError(
                 f"{self.folder / FILE}: has schema version {version}, this elad knows {SCHEMA_VERSION}; update elad"
             )
+        self.version = version
+        """That it had on the disk when it was opened."""
         if version < SCHEMA_VERSION:
             if not write:
                 copy = sqlite3.connect(":memory:", isolation_level=None)
@@ -179,6 +197,15 @@ class Ledger:
         seen = copy(self)
         seen.arm = arm
         return seen
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Inside the block a reader sees one moment, whatever a run under way appends meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     def append(
         self,
@@ -227,13 +254,19 @@ class Ledger:
         query = f"SELECT {column} FROM events WHERE kind = ? AND key = ?{where} ORDER BY seq LIMIT 1"
         return self._db.execute(query, arguments).fetchone()
 
-    def events(self, kind: Kind | None = None) -> Iterator[Event]:
-        """Events in the order of their appending, of one kind or of all."""
+    def events(self, kind: Kind | None = None, *, after: int = 0) -> Iterator[Event]:
+        """Events in the order of their appending, of one kind or of all, whose `seq` lies after the one given."""
         wanted = {column: value for column, value in (("kind", kind), ("arm", self.arm)) if value is not None}
-        where = f"WHERE {' AND '.join(f'{column} = ?' for column in wanted)}" if wanted else ""
-        query = f"SELECT seq, at, round, kind, key, payload, arm FROM events {where} ORDER BY seq"
-        for seq, at, number, name, key, payload, arm in self._db.execute(query, tuple(wanted.values())):
-            yield Event(seq, at, number, Kind(name), key, json.loads(payload), arm)
+        where = " AND ".join(["seq > ?", *(f"{column} = ?" for column in wanted)])
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq", (after, *wanted.values()))
+        return map(_event, rows)
+
+    def event(self, seq: int) -> Event:
+        """The event of this `seq`, whosever it is. Raises: KeyError where there is none."""
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+        if row is None:
+            raise KeyError(seq)
+        return _event(row)
 
     def meta(self, name: str) -> str | None:
         """A named fact about the run, or None."""
@@ -252,6 +285,11 @@ class Ledger:
         replies = (from_json(Reply, event.payload) for kind in (Kind.REPLY, Kind.LOST) for event in self.events(kind))
         return sum((reply.bought if as_bought else reply.charge for reply in replies), Charge())
 
+    def last_at(self) -> float:
+        """When the newest event of all arms was appended, in Unix seconds; 0 before the first."""
+        row = self._db.execute("SELECT at FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return row[0] if row else 0.0
+
     def elapsed_seconds(self) -> float:
         """Working time so far, of all arms: between the events of each session, one after the other.
 
@@ -259,6 +297,8 @@ class Ledger:
         """
         total, before = 0.0, None
         for at, kind in self._db.execute("SELECT at, kind FROM events ORDER BY seq"):
+            if kind in OF_PEOPLE:
+                continue
             if before is not None and kind != Kind.SESSION:
                 total += max(0.0, at - before)
             before = at
@@ -267,6 +307,11 @@ class Ledger:
     def _unlock(self) -> None:
         if self._lock:
             self._lock.release()
+
+
+def _event(row: tuple[int, float, int, str, str, str, str]) -> Event:
+    seq, at, number, name, key, payload, arm = row
+    return Event(seq, at, number, Kind(name), key, json.loads(payload), arm)
 
 
 def _create(path: Path) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger
-from elad.protocols import Generation, Prompt, Student, Task, Told
+from elad.protocols import Consult, Contrasting, Generation, Student, Task, Told, Weighing
 from elad.records import Candidate, Chain, Charge, Problem, Reply, Request, Revision, from_json
 from elad.revision.driving import drive
+from elad.stages.consulting import told_by
 from elad.stages.drafting import chains
 from elad.steps import is_conclusion, split
 from elad.tasks.chains import make_chain
@@ -159,16 +160,22 @@ def _costs(
             asked.append(request)
             tell(request, teacher.reply(request))
 
-    def go_on(prompts: list[Prompt]) -> list[Told]:
-        silent = Generation(text="", finished=True, tokens=0)
-        return list(student.generate(prompts, experiment.sampling)) if student else [silent for _ in prompts]
+    def consult(asks: list[Consult]) -> list[Told]:
+        return told_by(student, asks, experiment.sampling) if student else [_silence(ask) for ask in asks]
 
     def done(place: int, revision: Revision) -> None:
         costs[place] = revision.charge
 
     works = ((place, experiment.reviser(one, experiment.task)) for place, one in enumerate(candidates))
-    drive(works, pay, go_on, done)
+    drive(works, pay, consult, done)
     return tuple(costs[place] for place in range(len(candidates))), asked
+
+
+def _silence(ask: Consult) -> Told:
+    """What nobody says."""
+    if isinstance(ask, Contrasting):
+        return ()
+    return ((),) * len(ask.options) if isinstance(ask, Weighing) else Generation(text="", finished=True, tokens=0)
 
 
 def _shared_start(requests: Sequence[Request], tokens: int) -> Shared:

@@ -26,31 +26,36 @@ def status(folder: Path) -> dict[str, Any]:
     Raises: RunFolderError when there is no ledger in the folder.
     """
     with Ledger(folder, write=False) as ledger:
-        sessions = list(ledger.events(Kind.SESSION))
-        spent = ledger.spent()
-        held = ("running", "a process holds the folder")
-        state, reason = held if is_held(folder) else state_of(ledger)
-        return {
-            "name": ledger.meta("name"),
-            "state": state,
-            "reason": reason,
-            **_arm(ledger.of(MAIN)),
-            "control": _arm(ledger.of(CONTROL)) | _against(ledger) if _has_control(sessions) else None,
-            "spent": {
-                "money": spent.money,
-                "currency": spent.currency,
-                "calls": spent.calls,
-                "tokens_in": spent.tokens_in,
-                "tokens_out": spent.tokens_out,
-                "seconds": ledger.elapsed_seconds(),
-                "revising": _revising(ledger),
-                "estimated": spent.estimated,
-            },
-            "budget": sessions[-1].payload["experiment"]["budget"] if sessions else {},
-            "forecast": _forecast(folder),
-            "outcomes": _outcomes(ledger),
-            "sessions": len(sessions),
-        }
+        return status_of(ledger)
+
+
+def status_of(ledger: Ledger) -> dict[str, Any]:
+    """The status of an opened run."""
+    sessions = list(ledger.events(Kind.SESSION))
+    spent = ledger.spent()
+    held = ("running", "a process holds the folder")
+    state, reason = held if is_held(ledger.folder) else state_of(ledger)
+    return {
+        "name": ledger.meta("name"),
+        "state": state,
+        "reason": reason,
+        **_arm(ledger.of(MAIN)),
+        "control": _arm(ledger.of(CONTROL)) | _against(ledger) if _has_control(sessions) else None,
+        "spent": {
+            "money": spent.money,
+            "currency": spent.currency,
+            "calls": spent.calls,
+            "tokens_in": spent.tokens_in,
+            "tokens_out": spent.tokens_out,
+            "seconds": ledger.elapsed_seconds(),
+            "revising": _revising(ledger),
+            "estimated": spent.estimated,
+        },
+        "budget": sessions[-1].payload["experiment"]["budget"] if sessions else {},
+        "forecast": _forecast(ledger.folder),
+        "outcomes": _outcomes(ledger),
+        "sessions": len(sessions),
+    }
 
 
 def round_table(told: dict[str, Any]) -> Table:
@@ -146,17 +151,24 @@ def forecast_line(told: dict[str, Any]) -> str | None:
 
     The seconds are those of waiting for the teacher.
     """
+    rows = forecast_rows(told)
+    if not rows:
+        return None
+    parts = [f"{row['what']} {row['p10']:,.4g} to {row['p90']:,.4g} (now {row['now']:,.4g})" for row in rows]
+    return f"forecast for {told['forecast']['questions']} questions: {', '.join(parts)}"
+
+
+def forecast_rows(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each figure of the forecast (quantiles) beside what it has come to; none where nothing was forecast."""
     forecast, spent = told["forecast"], told["spent"]
     if forecast is None:
-        return None
-    named = {name: spent[name] for name in ("calls", "tokens_in", "tokens_out", "money")}
-    named["seconds"] = spent["revising"]
-    parts = [
-        f"{name} {forecast[name]['p10']:,.4g} to {forecast[name]['p90']:,.4g} (now {now:,.4g})"
-        for name, now in named.items()
+        return []
+    now = {name: spent[name] for name in ("calls", "tokens_in", "tokens_out", "money")} | {"seconds": spent["revising"]}
+    return [
+        {"what": name, **forecast[name], "now": amount}
+        for name, amount in now.items()
         if name != "money" or forecast["priced"]
     ]
-    return f"forecast for {forecast['questions']} questions: {', '.join(parts)}"
 
 
 def _revising(ledger: Ledger) -> float:
@@ -249,7 +261,10 @@ def _calibration(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _outcomes(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """How drafts, replies and revisions ended, and what a guide explained."""
     counts: dict[str, Counter[str]] = {}
     for kind in (Kind.DRAFT, Kind.REPLY, Kind.REVISION):
         counts[kind.value] = Counter(event.payload["outcome"] for event in ledger.events(kind))
+    grades = (event.payload["grade"] for event in ledger.events(Kind.GUIDED))
+    counts[Kind.GUIDED.value] = Counter("right" if grade["strict"] else "wrong" for grade in grades)
     return {kind: dict(counter) for kind, counter in counts.items() if counter}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from elad.protocols import Ask, Prompt, Revising, Told
+from elad.protocols import Ask, Consult, Contrasting, Prompt, Revising, Sample, Told
 from elad.records import Request, Revision, digest, to_json
 
 K = TypeVar("K", bound=Hashable)
@@ -14,22 +14,22 @@ K = TypeVar("K", bound=Hashable)
 def drive(
     works: Iterable[tuple[K, Revising]],
     pay: Callable[[Iterator[Request | None], Callable[[Request, Told], None]], None],
-    go_on: Callable[[list[Prompt]], list[Told]],
+    consult: Callable[[list[Consult]], list[Told]],
     done: Callable[[K, Revision], None],
 ) -> None:
     """Brings every revision to its end; `done` is told of each as it ends.
 
-    `pay` answers requests as they come. What the student is to go on with is gathered until no request
-    is open, and put to `go_on` in an order of its own, so that batches do not depend on who answered first.
+    `pay` answers requests as they come. What is asked of the student is gathered until no request is open, and put to
+    `consult` in an order of its own, so that batches do not depend on who answered first.
     """
     bench = Bench(works, done)
     while True:
         pay(bench.requests(), bench.tell)
-        prompts = bench.take_prompts()
-        if not prompts:
+        asks = bench.take_consults()
+        if not asks:
             return
-        for prompt, told in zip(prompts, go_on(prompts), strict=True):
-            bench.tell(prompt, told)
+        for ask, told in zip(asks, consult(asks), strict=True):
+            bench.tell(ask, told)
 
 
 class Bench(Generic[K]):
@@ -42,7 +42,7 @@ class Bench(Generic[K]):
         self._asks: deque[Ask] = deque()
         self._waiting: dict[str, list[K]] = {}
         """Who waits for an answer, by the key of what is asked."""
-        self._prompts: dict[str, Prompt] = {}
+        self._consults: dict[str, Consult] = {}
 
     def requests(self) -> Iterator[Request | None]:
         """What is asked, the same thing once; None where only an answer can bring more.
@@ -51,17 +51,17 @@ class Bench(Generic[K]):
         """
         while True:
             ask = self._next_ask()
-            if isinstance(ask, Prompt):
-                self._prompts[ask_key(ask)] = ask
-            elif ask is not None or len(self._waiting) > len(self._prompts):
+            if ask is not None and not isinstance(ask, Request):
+                self._consults[ask_key(ask)] = ask
+            elif ask is not None or len(self._waiting) > len(self._consults):
                 yield ask
             else:
                 return
 
-    def take_prompts(self) -> list[Prompt]:
+    def take_consults(self) -> list[Consult]:
         """What was gathered for the student, sorted by key."""
-        taken = [self._prompts[key] for key in sorted(self._prompts)]
-        self._prompts.clear()
+        taken = [self._consults[key] for key in sorted(self._consults)]
+        self._consults.clear()
         return taken
 
     def tell(self, ask: Ask, told: Told) -> None:
@@ -110,4 +110,9 @@ def ask_key(ask: Ask) -> str:
     """Equal for asks that ask the same."""
     if isinstance(ask, Request):
         return ask.key
-    return digest([[to_json(message) for message in ask.messages], ask.prefix, ask.seed])
+    if isinstance(ask, Prompt):
+        return digest([[to_json(message) for message in ask.messages], ask.prefix, ask.seed])
+    if isinstance(ask, Contrasting):
+        return digest([ask_key(ask.prompt), "contrast", ask.text])
+    way = to_json(ask.sampling) if isinstance(ask, Sample) else list(ask.options)
+    return digest([ask_key(ask.prompt), way])

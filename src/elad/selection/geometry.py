@@ -14,6 +14,9 @@ from elad.records import Candidate, Past
 
 Vector: TypeAlias = Sequence[float]
 
+_TURNS = 10
+"""Of Lloyd's algorithm, at most: it settles in fewer, or gains little."""
+
 
 def embedding(candidate: Candidate | Past, kind: str) -> Vector:
     """A question's embedding, in single precision: a pool of them is held.
@@ -57,6 +60,29 @@ def spread(points: Sequence[Vector], count: int, rng: Random, start: int) -> lis
         drawn.append(place)
         apart = list(map(min, apart, squares(points[place], points)))
     return drawn
+
+
+def clusters(points: Sequence[Vector], count: int, rng: Random) -> list[list[int]]:
+    """The places of the points by cluster, the largest cluster first: k-means of `count` centres, seeded by `spread`.
+
+    Edges: there are fewer where points lie on one another; none where there are no points.
+    """
+    centres: list[Vector] = [tuple(points[place]) for place in spread(points, min(count, len(points)), rng, 0)]
+    found: list[list[int]] = []
+    for _ in range(_TURNS):
+        before, found = found, [list[int]() for _ in centres]
+        for place, point in enumerate(points):
+            apart = squares(point, centres)
+            found[apart.index(min(apart))].append(place)
+        if found == before:
+            break
+        centres = [mean(points, cluster) if cluster else old for cluster, old in zip(found, centres, strict=True)]
+    return sorted(filter(None, found), key=lambda cluster: -len(cluster))
+
+
+def mean(points: Sequence[Vector], places: Sequence[int]) -> Vector:
+    """The middle of some of the points."""
+    return tuple(sum(column) / len(places) for column in zip(*(points[place] for place in places), strict=True))
 
 
 def squares(here: Vector, points: Iterable[Vector]) -> list[float]:

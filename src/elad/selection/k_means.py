@@ -13,13 +13,10 @@ from pydantic import ConfigDict
 
 from elad.records import Candidate
 from elad.selection.encoder import Encoder
-from elad.selection.geometry import Vector, directions, embedding, spread, squares
+from elad.selection.geometry import Vector, clusters, directions, embedding, mean, squares
 from elad.selection.pool import by_lot
 
 __all__ = ["KMeans"]
-
-_TURNS = 10
-"""Of Lloyd's algorithm, at most: it settles in fewer, or gains little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,31 +44,11 @@ class KMeans:
         count = min(max(allowance, 0), len(ids))
         if count in (0, len(ids)):
             return ids[:count]
-        clusters = _clusters(points, [tuple(points[place]) for place in spread(points, count, rng, 0)])
-        clusters.sort(key=lambda cluster: -len(cluster))
-        picks = [ids[_middle(points, cluster)] for cluster in clusters if cluster]
+        picks = [ids[_middle(points, cluster)] for cluster in clusters(points, count, rng)]
         return list(dict.fromkeys([*picks, *ids]))[:count]
-
-
-def _clusters(points: Sequence[Vector], centres: list[Vector]) -> list[list[int]]:
-    """The places of the points by their nearest centre, once the centres have settled."""
-    clusters: list[list[int]] = []
-    for _ in range(_TURNS):
-        before, clusters = clusters, [list[int]() for _ in centres]
-        for place, point in enumerate(points):
-            apart = squares(point, centres)
-            clusters[apart.index(min(apart))].append(place)
-        if clusters == before:
-            break
-        centres = [_mean(points, cluster) if cluster else old for cluster, old in zip(clusters, centres, strict=True)]
-    return clusters
 
 
 def _middle(points: Sequence[Vector], cluster: Sequence[int]) -> int:
     """The place that is nearest to the mean of a cluster."""
-    apart = squares(_mean(points, cluster), (points[place] for place in cluster))
+    apart = squares(mean(points, cluster), (points[place] for place in cluster))
     return cluster[apart.index(min(apart))]
-
-
-def _mean(points: Sequence[Vector], cluster: Sequence[int]) -> Vector:
-    return tuple(sum(column) / len(cluster) for column in zip(*(points[place] for place in cluster), strict=True))

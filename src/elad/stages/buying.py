@@ -9,17 +9,16 @@ from elad.kinds import describe
 from elad.ledger.account import WARN_AT
 from elad.ledger.events import Kind
 from elad.outcomes import RevisionOutcome
-from elad.protocols import Generation, Prompt, Several, Told
-from elad.records import Candidate, Revision, derive_seed, digest, from_json, to_json
-from elad.revision.driving import ask_key, drive
+from elad.protocols import Several
+from elad.records import Candidate, Revision, derive_seed, digest, to_json
+from elad.revision.driving import drive
 from elad.stages.cold import is_cold, unread_last
+from elad.stages.consulting import consulted
 from elad.stages.drafting import open_problems
 from elad.stages.embedding import embed
 from elad.stages.experience import experienced
 from elad.views import View
 from elad.world import World
-
-CONTINUE_CHUNK = 64
 
 
 def allowance(world: World, number: int) -> int:
@@ -98,7 +97,7 @@ def buy(world: World, picks: Sequence[Candidate], number: int) -> None:
         purchase = world.purchase(number)
         try:
             with impatient(lambda: world.out_of_time):
-                drive(works, purchase.pay, lambda prompts: _continuations(world, prompts, number), write_down)
+                drive(works, purchase.pay, lambda asks: consulted(world, asks, number), write_down)
         except Stopped:
             world.check_time()
             raise
@@ -122,21 +121,3 @@ def _pick(candidate: Candidate, rank: int, by: Mapping[str, str | None]) -> dict
         "by": by[candidate.problem.id],
         "problem": to_json(candidate.problem),
     }
-
-
-def _continuations(world: World, prompts: Sequence[Prompt], number: int) -> list[Told]:
-    """How the student goes on with each prompt."""
-
-    def key(prompt: Prompt) -> str:
-        return digest([world.student.id, ask_key(prompt), to_json(world.experiment.sampling)])
-
-    payloads = world.remembered(
-        Kind.CONTINUATION,
-        prompts,
-        key,
-        lambda chunk: [to_json(generation) for generation in world.student.generate(chunk, world.experiment.sampling)],
-        number=number,
-        chunk=CONTINUE_CHUNK,
-        stage="continue",
-    )
-    return [from_json(Generation, payload) for payload in payloads]

@@ -3,13 +3,15 @@
 ELAD pays for the repair of reasoning that the student is unsure of. The score of a text without an answer tells how
 long it is (a refusal of one step scores 1, five steps without an end 0.6), and to repair one is to buy a whole
 explanation. A student that has learnt the form writes few of them, and they are picked by their scores. Source: that a
-first batch is drawn by lot is the custom in active learning [R]; when, and of what, is ours [D].
+first batch is drawn by lot is the custom in active learning [R]; when, and of what, is ours [D]. A score of something
+else than the drafts (`Indirect`) stays what it is.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from elad.ledger.events import Kind
+from elad.protocols import Indirect
 from elad.records import Candidate, StepScores, digest
 from elad.views import View
 from elad.world import World
@@ -22,7 +24,7 @@ def tell_if_cold(world: World, number: int, drafts: int, unread: int) -> None:
     told = {"drafts": drafts, "unread": unread}
     if world.known(Kind.COLD, digest([number, told]), number) is None:
         world.ledger.append(Kind.COLD, [(digest([number, told]), told)], round=number)
-    last = "; they are picked last, by lot" if world.experiment.selector.needs_scores else ""
+    last = "; they are picked last, by lot" if world.experiment.selector.needs_scores and _of_drafts(world) else ""
     world.progress.note(
         f"round {number}: {unread} of {drafts} drafts have no answer that can be read{last}; "
         "rows in data.warmup would teach the student how to conclude"
@@ -30,8 +32,8 @@ def tell_if_cold(world: World, number: int, drafts: int, unread: int) -> None:
 
 
 def is_cold(world: World, number: int) -> bool:
-    """Whether that was told of a round."""
-    return any(event.round == number for event in world.ledger.events(Kind.COLD))
+    """Whether that was told of a round, and its scores are of the drafts."""
+    return _of_drafts(world) and any(event.round == number for event in world.ledger.events(Kind.COLD))
 
 
 def unread_last(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -41,6 +43,11 @@ def unread_last(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     the end by lot. What the ledger tells of them stays what was measured.
     """
     return View(range(len(candidates)), lambda place: _seen(candidates[place]))
+
+
+def _of_drafts(world: World) -> bool:
+    measure = world.experiment.uncertainty
+    return not isinstance(measure, Indirect) or measure.of_drafts
 
 
 def _seen(candidate: Candidate) -> Candidate:

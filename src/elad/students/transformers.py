@@ -17,10 +17,11 @@ from pydantic import ConfigDict
 from safetensors import SafetensorError
 from transformers import GenerationConfig
 
+from elad.abilities import Guides
 from elad.errors import RunFolderError, StudentError, require
 from elad.kinds import Located
 from elad.learning import Lesson, Write
-from elad.protocols import Fit, Generation, Prompt
+from elad.protocols import Contrast, Fit, Generation, Prompt, Student
 from elad.records import Example, Sampling, digest
 from elad.students import inspection
 from elad.students.decoding import Decoder
@@ -28,6 +29,7 @@ from elad.students.embedding import vectors
 from elad.students.memory import Memory
 from elad.students.models import file_sha256, model_folder
 from elad.students.replies import ASK, generation, said
+from elad.training.contrast import contrasted
 from elad.training.guide import ModelGuide
 from elad.training.memory import release
 from elad.training.rows import encode_fitting, encode_prompt, encode_text
@@ -207,9 +209,26 @@ class TransformersStudent:
         release()
         return Fit(student=self.settings.load(folder), summary=summary)
 
+    def contrast(self, pairs: Sequence[tuple[Prompt, str]], guide: Student) -> list[Contrast]:
+        """Where in each text, right after its prompt, the guide would go on otherwise.
+
+        Edge: as for `score`. Raises: StudentError where the guide reads other tokens or shows no predictions.
+        """
+        if not isinstance(guide, Guides):
+            raise StudentError("guide: its engine does not show its predictions; take `engine: transformers`")
+        asked = [(encode_prompt(self.tokenizer, prompt), text) for prompt, text in pairs]
+        return contrasted(self.model, self.tokenizer, guide.guide(), asked, self.context)
+
     def guide(self) -> ModelGuide:
         """This model as a guide: it stays as it is while another one learns."""
         return ModelGuide(self.id, self.model, self.tokenizer)
+
+    def refuse_other_tokens(self, student: Student) -> None:
+        """Raises: StudentError where that student does not read and write the same tokens, or none that can be seen."""
+        tokenizer = getattr(student, "tokenizer", None)
+        if tokenizer is None:
+            raise StudentError("guide: the student's engine has no tokenizer to hold against the guide's")
+        self.guide().refuse_other_tokens(tokenizer)
 
     def writer(self, model: Any) -> Write:
         """What a copy of this model, as it is by then, answers to examples' messages."""

@@ -10,10 +10,10 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
-from elad.learning import Lesson, Need, Write
+from elad.learning import AdaptiveFeed, Feed, FeedBegun, Lesson, Need, Write
 from elad.packing.sight import Sight
 from elad.records import Example, derive_seed
 from elad.training.guide import target_logits
@@ -55,26 +55,33 @@ class Serving:
     done: float = 0.0
     """Share of the training, 0..1."""
     rng: random.Random = field(init=False)
+    feed: Feed | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(derive_seed(self.lesson.seed, "feed"))
+        feed = self.lesson.feed
+        self.feed = feed.begun() if isinstance(feed, AdaptiveFeed) else feed
+
+    def validated(self, loss: float) -> None:
+        """Tells a feed that goes by it the validation loss."""
+        if isinstance(self.feed, FeedBegun):
+            self.feed.validated(loss)
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
         """The items as they are drawn, which is one micro-batch ahead: the answers of a feed would be older by that."""
         return {"items": list(items)}
 
-    def batch(self, items: Sequence[Item]) -> dict[str, Tensor]:
+    def batch(self, items: Sequence[Item]) -> dict[str, Any]:
         """Packed; what a feed makes of them where there is one. Of too long rows a feed's item stays as it was."""
-        feed = self.lesson.feed
-        if feed is not None:
-            fed = feed([item.example for item in items], self.write, self.done, self.rng)
+        if self.feed is not None:
+            fed = self.feed([item.example for item in items], self.write, self.done, self.rng)
             made = [encoded(self.tokenizer, one, self.lesson) for one in fed]
             most = self.lesson.training.max_length
             items = [new if new.fits(most) else old for new, old in zip(made, items, strict=True)]
         return packed(items, self.lesson)
 
 
-def packed(items: Sequence[Item], lesson: Lesson) -> dict[str, Tensor]:
+def packed(items: Sequence[Item], lesson: Lesson) -> dict[str, Any]:
     """The rows of all items as one batch."""
     return collate(list(chain.from_iterable(item.rows for item in items)), pairs=in_pairs(lesson))
 
@@ -87,7 +94,8 @@ def in_pairs(lesson: Lesson) -> bool:
 def encoded(tokenizer: Any, example: Example, lesson: Lesson) -> Item:
     """The example with its rows; what it rejects is one of them where pairs are learnt from."""
     rejected = example.rejected if in_pairs(lesson) else None
-    return Item(example, encode_rows(tokenizer, replace(example, rejected=rejected)))
+    placed = Need.TEXT in lesson.objective.needs
+    return Item(example, encode_rows(tokenizer, replace(example, rejected=rejected), placed=placed))
 
 
 def referred(model: nn.Module, items: Sequence[Item], count: int, sight: Sight) -> list[Item]:

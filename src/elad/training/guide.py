@@ -11,6 +11,8 @@ from elad.errors import StudentError
 from elad.learning import Full
 from elad.packing.layout import called
 from elad.packing.sight import Sight
+from elad.records import Message
+from elad.training.rows import encode_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,32 @@ class ModelGuide:
         with torch.no_grad():
             return Full(logits_NV=target_logits(self.model, batch, Sight.of(self.model.config)))
 
-    def suits(self, student: Any, tokenizer: Any) -> dict[str, Any]:
-        """Under `vocabularies`, how many tokens student and guide predict, where padding makes the numbers differ.
+    def refuse_other_tokens(self, tokenizer: Any) -> None:
+        """Raises: StudentError where a number is not the same token to both, or a conversation not the same numbers.
 
-        Raises: StudentError where a number is not the same token to both, so that logits cannot be compared.
+        Of other tokens logits cannot be compared; put into another template, a conversation is none that the guide
+        has learnt to go on with.
         """
         mine, other = self.tokenizer.get_vocab(), tokenizer.get_vocab()
         if mine != other:
             differing = len(set(mine.items()) ^ set(other.items()))
             told = f"{differing} of {len(mine)} and {len(other)} entries of their vocabularies differ"
             raise StudentError(f"guide: its tokenizer is not the student's ({told}): their logits cannot be compared")
+        if _asked(self.tokenizer) != _asked(tokenizer):
+            told = "its chat template puts a conversation otherwise than the student's"
+            raise StudentError(f"guide: {told}: it would be shown a form that it does not know")
+
+    def vocabularies(self, student: Any) -> dict[str, int]:
+        """How many tokens student and guide predict, where padding makes the numbers differ; else nothing."""
         both = {"student": student, "guide": self.model}
         sizes = {name: int(model.get_output_embeddings().weight.shape[0]) for name, model in both.items()}
-        return {"vocabularies": sizes} if len({*sizes.values()}) > 1 else {}
+        return sizes if len({*sizes.values()}) > 1 else {}
+
+
+def _asked(tokenizer: Any) -> list[int]:
+    """A conversation and the end of its reply."""
+    asked = encode_messages(tokenizer, [Message(role="user", content="How many?")])
+    return [*asked, tokenizer.eos_token_id]
 
 
 def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight) -> Tensor:

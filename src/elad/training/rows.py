@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from elad.errors import StudentError
 from elad.packing.layout import laid_out
 from elad.packing.tree import packs
 from elad.protocols import Prompt
@@ -28,11 +28,15 @@ class Row:
     ids: tuple[int, ...]
     target_start: int
     bought: bool
-    """Whether the teacher was paid for it; the warm-up rows were there before."""
+    """Whether it is of a question that was bought; the warm-up rows were there before."""
     weights: tuple[float, ...] = ()
     """Of each token of the target; none where all are 1."""
     reference: float | None = None
     """The log-probability of its target before anything was learnt, in nats; None where nobody asks."""
+    text: str = ""
+    """Of the target; "" where nobody asks."""
+    places: tuple[tuple[int, int], ...] = ()
+    """The characters of each token of the target in it; none where nobody asks."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,15 +59,33 @@ def encode_fitting(tokenizer: Any, prompt: Prompt, *, most: int, context: int) -
 
 
 def encode_messages(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation that a reply follows.
+    """Token ids of a conversation that a reply follows; without any messages, of what marks a reply, so never none.
 
     A tokenizer without a chat template gets the contents, one a paragraph.
+    Raises: StudentError where there are no messages, and the template marks no reply.
     """
     if tokenizer.chat_template is None:
         return encode_text(tokenizer, "\n\n".join(m.content for m in messages) + "\n\n")
+    if not messages:
+        return encode_text(tokenizer, _marker(tokenizer))
+    return encode_text(tokenizer, _templated(tokenizer, messages, open_=True))
+
+
+def _marker(tokenizer: Any) -> str:
+    """What the chat template puts between a conversation and its reply, after what it begins every text with."""
+    asked = (Message(role="user", content="?"),)
+    closed, whole = (_templated(tokenizer, asked, open_=open_) for open_ in (False, True))
+    marker, begin = whole.removeprefix(closed), tokenizer.bos_token or ""
+    if begin and whole.startswith(begin) and not marker.startswith(begin):
+        marker = begin + marker
+    if not (marker and whole.startswith(closed)):
+        raise StudentError(f"{tokenizer.name_or_path}: its chat template does not mark where a reply begins")
+    return marker
+
+
+def _templated(tokenizer: Any, messages: Sequence[Message], *, open_: bool) -> str:
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    return encode_text(tokenizer, text)
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=open_, tokenize=False)
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
@@ -71,44 +93,56 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
 
-def encode_example(tokenizer: Any, example: Example) -> Row:
-    """The example as one row; the target ends with the end-of-text token. Nothing of what it rejects is in it."""
+def encode_example(tokenizer: Any, example: Example, *, placed: bool = False) -> Row:
+    """The example as one row; the target ends with the end-of-text token. Nothing of what it rejects is in it.
+
+    `placed` says whether the row has the target's text and places.
+    """
     prompt = encode_messages(tokenizer, example.messages)
-    target = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id]
+    target, end = [*encode_text(tokenizer, example.target), tokenizer.eos_token_id], len(example.target)
     return Row(
         ids=(*prompt, *target),
         target_start=len(prompt),
         bought=example.source != "warmup",
         weights=tuple(_weights(tokenizer, example, len(target))) if example.marks else (),
+        text=example.target if placed else "",
+        places=(*places_of(tokenizer, example.target), (end, end)) if placed else (),
     )
 
 
-def encode_rows(tokenizer: Any, example: Example) -> tuple[Row, ...]:
+def encode_rows(tokenizer: Any, example: Example, *, placed: bool = False) -> tuple[Row, ...]:
     """The row of an example, and after it that of what it rejects, where there is such a thing."""
-    better = encode_example(tokenizer, example)
+    better = encode_example(tokenizer, example, placed=placed)
     if example.rejected is None:
         return (better,)
-    return better, encode_example(tokenizer, replace(example, target=example.rejected, marks=()))
+    worse = replace(example, target=example.rejected, marks=())
+    return better, encode_example(tokenizer, worse, placed=placed)
 
 
 def _weights(tokenizer: Any, example: Example, count: int) -> list[float]:
     """A token that reaches into a mark has its weight; where several do, that of the last one."""
-    spans = tokenizer(example.target, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    places = places_of(tokenizer, example.target)
     weights = [1.0] * count
     for begin, end, weight in example.marks:
-        for place, (first, last) in enumerate(spans):
+        for place, (first, last) in enumerate(places):
             if first < end and begin < last:
                 weights[place] = weight
     return weights
 
 
-def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dict[str, Tensor]:
+def places_of(tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """The characters of a text that each of its tokens stands for."""
+    return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+
+
+def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dict[str, Any]:
     """R rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
 
     Besides what `laid_out` gives, of the N targets: `heads` `[K]`, the nodes of any tree after which a target comes;
     `spots` `[N, 2]`, for each target its tree and its place in `heads`; `targets`, `rows` and `weights` `[N]`, its
-    token, its row and how much it counts. `references` `[R]` where rows have one. `labels` is for the Trainer, which
-    counts what is not `IGNORED` in it, with or without the first: a label for each target, or for each of `pairs`.
+    token, its row and how much it counts. `references` `[R]` where rows have one; where they have places `places`
+    `[N, 2]`, and `texts`, a tuple of R. `labels` is for the Trainer, which counts what is not `IGNORED` in it, with or
+    without the first: a label for each target, or for each of `pairs`.
     """
     trees = list(packs([row.ids[:-1] for row in rows], size))
     before = [
@@ -122,7 +156,7 @@ def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dic
     spots = {node: spot for spot, node in enumerate(heads)}
     tokens = [rows[i].ids[at] for _, _, i, at in before]
     counted = [0] * (len(rows) // 2) if pairs else tokens
-    batch = {
+    batch: dict[str, Any] = {
         "heads": torch.tensor(heads),
         "spots": torch.tensor([[place, spots[node]] for place, node, _, _ in before]),
         "targets": torch.tensor(tokens),
@@ -131,7 +165,12 @@ def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dic
         "labels": torch.tensor([IGNORED, *counted]),
     }
     references = [row.reference for row in rows if row.reference is not None]
-    return laid_out(trees) | batch | ({"references": torch.tensor(references)} if references else {})
+    if references:
+        batch["references"] = torch.tensor(references)
+    if all(row.places for row in rows):
+        places = [rows[i].places[at - rows[i].target_start] for _, _, i, at in before]
+        batch |= {"texts": tuple(row.text for row in rows), "places": torch.tensor(places)}
+    return laid_out(trees) | batch
 
 
 def _weight(row: Row, at: int) -> float:

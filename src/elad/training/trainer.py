@@ -49,11 +49,16 @@ def train(
     Raises: StudentError where a guide reads other tokens.
     """
     training, seed = lesson.training, lesson.seed
-    sizes = lesson.guide.suits(model, tokenizer) if isinstance(lesson.guide, ModelGuide) else {}
+    sizes: dict[str, int] = {}
+    if isinstance(lesson.guide, ModelGuide):
+        lesson.guide.refuse_other_tokens(tokenizer)
+        sizes = lesson.guide.vocabularies(model)
     paired = [one for one in examples if one.rejected is not None] if in_pairs(lesson) else list(examples)
     items = [encoded(tokenizer, one, lesson) for one in paired]
     fitting = [item for item in items if item.fits(training.max_length)]
-    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting), **sizes}
+    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting)}
+    if sizes:
+        summary["vocabularies"] = sizes
     if in_pairs(lesson):
         summary["unpaired"] = len(examples) - len(paired)
     if not fitting:
@@ -115,17 +120,23 @@ def _begun(lesson: Lesson, device: torch.device) -> tuple[Lesson, list[TrainerCa
 def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[Item], list[Item]]:
     """What to learn from, and the bought items to stop by, drawn by `seed`; both in the order of `items`.
 
-    There is nothing to stop by where early stopping is off, or where it would leave no bought one to learn from.
+    Items of one question stay together: what was learnt from is no judge. There is nothing to stop by where early
+    stopping is off, or where it would leave no bought question to learn from.
     """
-    order = [place for place, item in enumerate(items) if item.rows[0].bought]
-    if not training.patience or len(order) < 2:
+    questions = list(dict.fromkeys(item.example.problem_id for item in items if item.rows[0].bought))
+    if not training.patience or len(questions) < 2:
         return list(items), []
-    random.Random(seed).shuffle(order)
-    held = set(order[: min(max(1, round(len(order) * training.validation_share)), len(order) - 1)])
-    return [item for i, item in enumerate(items) if i not in held], [items[i] for i in sorted(held)]
+    random.Random(seed).shuffle(questions)
+    count = min(max(1, round(len(questions) * training.validation_share)), len(questions) - 1)
+    held = set(questions[:count])
+    apart = [item.rows[0].bought and item.example.problem_id in held for item in items]
+    return (
+        [item for item, kept in zip(items, apart, strict=True) if not kept],
+        [item for item, kept in zip(items, apart, strict=True) if kept],
+    )
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sight: Sight) -> LossSum:
+def step_loss(model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight) -> LossSum:
     """The objective's sum and count over one packed batch (`rows.collate`)."""
     logits_NV = target_logits(model, batch, sight)
     view = None
@@ -140,6 +151,8 @@ def step_loss(model: nn.Module, batch: Mapping[str, Tensor], lesson: Lesson, sig
         rows_N=batch["rows"],
         view=view,
         reference_R=batch.get("references"),
+        texts_R=batch.get("texts"),
+        places_N2=batch.get("places"),
     )
     return lesson.objective(logits_NV, targets)
 
@@ -206,6 +219,7 @@ class _ElaTrainer(Trainer):
                 batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
                 loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
                 total, count = total + float(loss.total), count + int(loss.count)
+        cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -13,6 +13,15 @@ class Entailment(Protocol):
         ...
 
 
+@runtime_checkable
+class Contradiction(Protocol):
+    """Whatever can tell if two texts cannot both be true."""
+
+    def contradiction(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """For each pair, the probability that the first contradicts the second."""
+        ...
+
+
 def mutual(pairs: Sequence[tuple[str, str]], entails: Entailment) -> list[float]:
     """How far the two of each pair say the same, 0..1: the weaker of both directions.
 
