@@ -134,7 +134,8 @@ def test_masked_targets_play_no_part_and_an_empty_mask_has_a_graph(objective: Ob
     value, gradient = batch.loss(ready)
     mask_N = batch.targets.mask_N
     assert (gradient[~mask_N] == 0).all()
-    assert all(row.abs().sum() > 0 for row in gradient[mask_N])
+    heard = [bool(row.abs().sum() > 0) for row in gradient[mask_N]]
+    assert all(heard) if known(objective) else any(heard)
     other = torch.where(mask_N[:, None], batch.logits_NV, torch.randn_like(batch.logits_NV))
     ids_N = torch.where(mask_N, batch.targets.ids_N, (batch.targets.ids_N + 1) % 11)
     assert batch.but(other, ids_N=ids_N).loss(ready)[0] == pytest.approx(value, rel=1e-6)
@@ -210,8 +211,10 @@ def test_a_vocabulary_that_is_padded_to_another_size_is_trimmed_and_renormalised
 def test_the_end_of_text_carries_loss_though_it_is_the_padding_token(objective: Objective) -> None:
     batch = made(4, objective.needs)
     ends = batch.but(ids_N=torch.zeros_like(batch.targets.ids_N), mask_N=torch.ones_like(batch.targets.mask_N))
-    assert int(live(objective)(ends.logits_NV, ends.targets).count) == (2 if Need.PAIRS in objective.needs else 7)
-    assert (ends.loss(live(objective))[1].abs().sum(-1) > 0).all()
+    every = 2 if Need.PAIRS in objective.needs else len(ends.targets.ids_N)
+    assert int(live(objective)(ends.logits_NV, ends.targets).count) == every
+    heard = ends.loss(live(objective))[1].abs().sum(-1) > 0
+    assert heard.all() if known(objective) else heard.any()
 
 
 @every_known_one
@@ -244,7 +247,7 @@ def test_what_it_is_told_matters(objective: Objective) -> None:
 
 @every_objective
 def test_what_it_needs_and_is_not_told_is_said(objective: Objective) -> None:
-    batch = made(6, objective.needs).but(view=None, reference_R=None)
+    batch = made(6, objective.needs).but(view=None, reference_R=None, texts_R=None, places_N2=None)
     if objective.needs:
         with pytest.raises(ValueError, match=r"the objective `\w+` (needs|learns)"):
             batch.loss(live(objective))
@@ -298,8 +301,7 @@ def test_the_likeliest_tokens_bound_it_from_below_or_are_refused(objective: Obje
 
 @every_objective
 def test_settings_are_written_down_and_built_again(objective: Objective) -> None:
-    if ":" not in kind_of(objective):
-        check_settings(ROOM, "objective", objective)
+    check_settings(ROOM, "objective", objective)
 
 
 @pytest.mark.parametrize("kind", kinds(ROOM))

@@ -88,7 +88,7 @@ def preferred(batch: Made, beta: float) -> tuple[float, torch.Tensor]:
     before = torch.zeros(4, 1, dtype=torch.bool)  # of the prompt; nothing is predicted there
     inputs = {
         "input_ids": torch.cat([before.long(), told.ids_N.repeat(4, 1)], -1),
-        "attention_mask": torch.ones(4, 8, dtype=torch.long),
+        "attention_mask": torch.ones(4, 1 + len(told.ids_N), dtype=torch.long),
         "completion_mask": torch.cat([before, mask_RT], -1).long(),
         "ref_chosen_logps": reference_R[:2],
         "ref_rejected_logps": reference_R[2:],

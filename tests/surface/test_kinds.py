@@ -25,7 +25,10 @@ PROMISED = {
     "stopping": {"value", "stable", "confident"},
     "revision": {"first_error", "rewrite", "answer_only"},
     "revision/judges": {"direct", "compare", "rollout", "stepwise"},
-    "training/objectives": {"sft", "forward_kl", "soft", "dpo"},
+    "training/objectives": set(
+        "sft forward_kl reverse_kl symmetric_kl jsd total_variation skewed_forward_kl skewed_reverse_kl dac_kl soft "
+        "dpo weighted".split()
+    ),
 }
 """The kinds that the documentation names, by room; a room may hold more."""
 

@@ -3,18 +3,16 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from importlib import import_module
-from inspect import signature
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 import torch
+from room_kit import named
 from torch import Tensor
 from torch import distributed as dist
 
-from elad.kinds import build, describe, kinds
+from elad.kinds import build, describe
 from elad.learning import Full, Learns, Need, Objective, Targets, TopK, View
 
 ROOM = "elad.training.objectives"
@@ -32,26 +30,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """Settings of a kind that differ in what is computed. A kind that is not here is tested as it comes."""
+ROWS = [0, 0, 0, 1, 2, 2, 2, 3, 3]
+CARRIED = [True, True, False, True, True, False, True, True, True]
+WORDS = ["red", "ripe", "apples"]
 
-
-def in_methods() -> list[str]:
-    """The objectives that methods bring in their own files, as `module:Class`.
-
-    Without those that look at what rows say, which these batches do not: their methods test them.
-    """
-    package = import_module("elad.methods")
-    modules = [import_module(f"elad.methods.{info.name}") for info in iter_modules(package.__path__)]
-    return [
-        f"{module.__name__}:{name}"
-        for module in modules
-        for name, one in vars(module).items()
-        if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
-        if callable(one) and [*signature(one.__call__).parameters] == ["self", "logits_NV", "targets"]
-        if Need.TEXT not in build(ROOM, f"{module.__name__}:{name}", "objective").needs
-    ]
-
-
-CASES = [(kind, given) for kind in [*kinds(ROOM), *in_methods()] for given in VARIANTS.get(kind, [{}])]
+CASES = [(kind, given) for kind in named(ROOM, Objective) for given in VARIANTS.get(kind, [{}])]
 OBJECTIVES: list[Objective] = [build(ROOM, {"kind": kind, **given}, "objective") for kind, given in CASES]
 NAMES = [" ".join([kind, *(f"{key}={value}" for key, value in given.items())]) for kind, given in CASES]
 
@@ -73,7 +56,7 @@ def live(objective: Objective) -> Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Logits with a graph, and the targets that go with them: seven of four rows, some of which carry no loss."""
+    """Logits, and the targets that go with them: those of four rows, a word each, some of which carry no loss."""
 
     logits_NV: Tensor
     targets: Targets
@@ -104,6 +87,8 @@ class Made:
                 rows_N=numbers,
                 view=told.view and of_some(told.view, order),
                 reference_R=None if told.reference_R is None else told.reference_R[list(rows)],
+                texts_R=told.texts_R and tuple(told.texts_R[row] for row in rows),
+                places_N2=None if told.places_N2 is None else told.places_N2[order],
             ),
         )
 
@@ -116,21 +101,26 @@ def of_some(view: View, order: Tensor) -> View:
 def made(seed: int, needs: frozenset[Need], *, size: int = 11, scale: float = 2.0, top: int | None = None) -> Made:
     """A batch drawn by the seed; of a guide's view the `top` likeliest tokens where that is given."""
     generator = torch.Generator().manual_seed(seed)
-    rows_N = torch.tensor([0, 0, 1, 2, 2, 2, 3])
+    texts = [" ".join(WORDS[: ROWS.count(row)]) for row in range(4)]
+    words = [(row, WORDS[at - ROWS.index(row)]) for at, row in enumerate(ROWS)]
+    begun = [texts[row].index(word) for row, word in words]
+    places = [(begin, begin + len(word)) for begin, (_, word) in zip(begun, words, strict=True)]
 
     def drawn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    guide_NV = scale * drawn(len(rows_N), size)
+    guide_NV = scale * drawn(len(ROWS), size)
     return Made(
-        logits_NV=scale * drawn(len(rows_N), size),
+        logits_NV=scale * drawn(len(ROWS), size),
         targets=Targets(
-            ids_N=torch.randint(size, rows_N.shape, generator=generator),
-            mask_N=torch.tensor([True, False, True, True, False, True, True]),
-            weights_N=torch.rand(rows_N.shape, generator=generator) + 0.5,
-            rows_N=rows_N,
+            ids_N=torch.randint(size, (len(ROWS),), generator=generator),
+            mask_N=torch.tensor(CARRIED),
+            weights_N=torch.rand(len(ROWS), generator=generator) + 0.5,
+            rows_N=torch.tensor(ROWS),
             view=seen_of(guide_NV, top) if Need.GUIDE in needs else None,
             reference_R=-5 * drawn(4).abs() if Need.REFERENCE in needs else None,
+            texts_R=tuple(texts) if Need.TEXT in needs else None,
+            places_N2=torch.tensor(places) if Need.TEXT in needs else None,
         ),
     )
 

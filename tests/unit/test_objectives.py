@@ -68,7 +68,7 @@ def test_a_guide_that_names_a_token_which_the_student_has_not_is_refused() -> No
 
 def test_a_guide_of_likeliest_tokens_that_leave_nothing_makes_no_loss_infinite() -> None:
     batch = made(2, frozenset({Need.GUIDE}), top=2)
-    sure = TopK(ids_NK=torch.tensor([[4, 5]]).repeat(7, 1), logs_NK=torch.tensor([[0.0, -torch.inf]]).repeat(7, 1))
+    sure = TopK(ids_NK=torch.tensor([[4, 5]]).repeat(9, 1), logs_NK=torch.tensor([[0.0, -torch.inf]]).repeat(9, 1))
     for kind in ("forward_kl", "jsd", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"):
         value, gradient = batch.but(view=sure).loss(build(ROOM, kind, "objective"))
         assert 0 < value < 1e3

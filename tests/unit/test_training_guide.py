@@ -51,7 +51,7 @@ def lesson(objective: Objective, guide: TransformersStudent) -> Lesson:
 
 def loss(student: TransformersStudent, objective: Objective, guide: TransformersStudent) -> float:
     rows = batch(student, example(3), example(4), example(5, "It is 10.\nThe answer is 10."))
-    return float(step_loss(student.model, rows, lesson(objective, guide), student.decoder.sight).total.detach())
+    return step_loss(student.model, rows, lesson(objective, guide), student.decoder.sight).total.item()
 
 
 def test_a_student_that_is_its_own_guide_has_nothing_to_learn(folder: Path) -> None:
