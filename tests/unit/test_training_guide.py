@@ -14,10 +14,11 @@ from elad.packing.sight import Sight
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Transformers, TransformersStudent
+from elad.training.guide import target_logits
 from elad.training.objectives.forward_kl import ForwardKl
 from elad.training.objectives.soft import Soft
 from elad.training.rows import collate, encode_example
-from elad.training.trainer import in_common, step_loss, target_logits
+from elad.training.trainer import in_common, step_loss
 
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
 
@@ -95,7 +96,8 @@ def test_a_guide_stays_as_it_is_while_a_student_learns(folder: Path, other: Path
     before = {name: tensor.clone() for name, tensor in guide.model.state_dict().items()}
     fit = student.fit([example(i) for i in range(6)], lesson(Soft(lambda_=1.0), guide), folder=tmp_path)
     assert fit.student.id != student.id
-    assert loss(opened(folder), ForwardKl(), guide) > loss(fit.student, ForwardKl(), guide)  # type: ignore[arg-type]
+    assert isinstance(fit.student, TransformersStudent)
+    assert loss(opened(folder), ForwardKl(), guide) > loss(fit.student, ForwardKl(), guide)
     after = guide.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(one.grad is None for one in guide.model.parameters())
