@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from elad.outcomes import Purpose, ReplyOutcome
 from elad.records import Message, Problem, Request
+from elad.teachers.batch_api import BatchApi
 from elad.teachers.capabilities import KEPT_DAYS, Capabilities, keep, known, place
 from elad.teachers.endpoint import Concession
 from elad.teachers.openai import OpenAI
@@ -65,8 +66,13 @@ def test_a_run_starts_with_what_the_doctor_learnt() -> None:
 @pytest.mark.parametrize("channel", ["live", "batch"])
 @pytest.mark.parametrize(("context", "warned"), [(None, False), (100, True), (700, True), (1300, False)])
 def test_a_run_warns_once_of_what_does_not_fit_the_context_that_the_doctor_found(
-    caplog: pytest.LogCaptureFixture, channel: Literal["live", "batch"], context: int | None, warned: bool
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    channel: Literal["live", "batch"],
+    context: int | None,
+    warned: bool,
 ) -> None:
+    monkeypatch.setattr(BatchApi, "pause", lambda *_: None)
     with ChaosTeacher() as server:
         keep(record(address=server.base_url, context=context))
         teacher = OpenAI(base_url=server.base_url, model=MODEL, channel=channel).open()
