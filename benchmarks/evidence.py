@@ -56,7 +56,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "elad": {"uncertainty": {"kind": "elad", "samples": 2}},
     "entropy": {"uncertainty": {"kind": "entropy", "samples": 5}},
     "disagreement": {"uncertainty": {"kind": "disagreement", "samples": 5}},
-    "oracle": {"selector": "oracle"},
+    "oracle": {"selector": {"kind": "oracle", "analysis": True}},
     "ifd": {
         "uncertainty": {"kind": "elad.methods.ifd:Ifd"},
         "selector": {"kind": "elad.methods.ifd:Cherry", "experience": None},

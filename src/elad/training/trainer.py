@@ -49,16 +49,11 @@ def train(
     Raises: StudentError where a guide reads other tokens.
     """
     training, seed = lesson.training, lesson.seed
-    sizes: dict[str, int] = {}
-    if isinstance(lesson.guide, ModelGuide):
-        lesson.guide.refuse_other_tokens(tokenizer)
-        sizes = lesson.guide.vocabularies(model)
+    sizes = _sizes(lesson, model, tokenizer)
     paired = [one for one in examples if one.rejected is not None] if in_pairs(lesson) else list(examples)
     items = [encoded(tokenizer, one, lesson) for one in paired]
     fitting = [item for item in items if item.fits(training.max_length)]
-    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting)}
-    if sizes:
-        summary["vocabularies"] = sizes
+    summary: dict[str, Any] = {"rows": len(fitting), "too_long": len(items) - len(fitting), **sizes}
     if in_pairs(lesson):
         summary["unpaired"] = len(examples) - len(paired)
     if not fitting:
@@ -96,6 +91,18 @@ def train(
         **_curves(history),
         "validation_rows": len(check),
     }
+
+
+def _sizes(lesson: Lesson, model: nn.Module, tokenizer: Any) -> dict[str, dict[str, int]]:
+    """Under `vocabularies`, how many tokens student and guide predict, where these are not as many.
+
+    Raises: StudentError where the guide reads other tokens.
+    """
+    if not isinstance(lesson.guide, ModelGuide):
+        return {}
+    lesson.guide.refuse_other_tokens(tokenizer)
+    sizes = lesson.guide.vocabularies(model)
+    return {"vocabularies": sizes} if sizes else {}
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -31,6 +31,8 @@ REVISIONS = {
     RevisionOutcome.ACCEPTED: "no wrong step was found: kept as it was, and trained on",
     RevisionOutcome.REPAIRED: "the first wrong step was repaired, and the chain is trained on",
     RevisionOutcome.REWRITTEN: "a fresh explanation, trained on",
+    RevisionOutcome.KNOWN: "the student knows it already: nothing to be learnt from it",
+    RevisionOutcome.EDITED: "a reviewer's own chain in the place of the teacher's, trained on",
     RevisionOutcome.UNREADABLE: "the reply could not be read, also after one more try",
     RevisionOutcome.BAD_INDEX: "the reply names a step that there is not",
     RevisionOutcome.COPIED: "the repaired step is the wrong one over again",
