@@ -85,7 +85,7 @@ GUIDE: dict[str, Any] = {"student": {"engine": "fake"}}
         ({"guide": GUIDE | {"samples": -1}, "objective": "jsd"}, r"guide\.samples: .*greater than or equal to 0"),
         (
             {"objective": "dpo"},
-            r"objective: 'dpo' learns from pairs, and warm-up rows are none.*training.warm_start: true",
+            r"objective: 'dpo' learns from pairs, and warm-up rows are none.*warm_start: true",
         ),
         (PAIRED | {"feed": "on_policy"}, r"feed: makes rows anew, and the objective 'dpo' learns from those"),
         ({"feed": {"kind": "on_policy", "share": 0}}, r"feed\.share: must be above 0 and at most 1, not 0"),
