@@ -306,12 +306,14 @@ def tell(kept: Path, setting: str, named: Sequence[str] | None) -> None:
 
 def show_arms(arms: Sequence[Arm], lines: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> None:
     """What each arm came to."""
-    print("| arm | seeds | start | end | lowest to highest | readable at the end | questions | tokens out | score, s |")
+    print(
+        "| arm | seeds | start | end | lowest to highest | readable at the end | questions | tokens out | scored, s |"
+    )
     print("|---|---|--:|--:|---|--:|--:|--:|--:|")
     for arm, line in zip(arms, lines, strict=True):
         mine = [row for row in found if row["arm"] == arm.name]
         start = fmean(run.curve.accuracies[0] for run in arm.runs)
-        scoring = fmean(row["seconds"].get("score", 0.0) for row in mine)
+        scoring = fmean(sum(took for stage, took in row["seconds"].items() if "score" in stage) for row in mine)
         print(
             f"| {arm.name} | {', '.join(map(str, line['seeds']))} | {start:.1%} | {line['accuracy']:.1%} "
             f"| {line['lowest']:.1%} to {line['highest']:.1%} | {fmean(row['parsed'][-1] for row in mine):.0%} "
