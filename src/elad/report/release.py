@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elad.errors import InputError, RunFolderError
-from elad.evaluation.trained import Trained, trained
+from elad.evaluation.trained import BEST, Trained, trained
 from elad.report import known
 from elad.report.card_facts import Form
 from elad.report.files import appearing
@@ -56,11 +56,11 @@ def release(run: Path, target: Path | None, wanted: Wanted) -> Release:
     named = f"round-{student.round.round}{'-adapter' if wanted.adapter else ''}"
     place = target or run / "release" / named
     listed: dict[str, Any] = {
-        "elad": version("elad"),
         "round": student.round.round,
         "student": student.round.student,
         "weights": "adapter" if wanted.adapter else "merged",
         "gguf": wanted.gguf,
+        "best": wanted.which == BEST,
     }
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         return _kept(place, listed, student)
@@ -73,8 +73,8 @@ def release(run: Path, target: Path | None, wanted: Wanted) -> Release:
             convert(script, folder, folder / gguf)
         (folder / CARD).write_text(card, encoding="utf-8")
         files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
-        listed |= {"files": files}
-        (folder / LIST).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+        told = {"elad": version("elad"), **listed, "files": files}
+        (folder / LIST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return _made(place, student, [*files, LIST], kept=False)
 
 
