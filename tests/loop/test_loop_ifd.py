@@ -22,6 +22,10 @@ def test_a_run_has_its_experience_and_then_the_highest_scores(tmp_path: Path) ->
     assert [one.examples for one in rounds] == [0, 10, 20]
     with Ledger(tmp_path / "ifd", write=False) as ledger:
         scores = [event.payload for event in ledger.events(Kind.SCORE) if event.round == 2]
+        learnt = {event.payload["problem_id"]: event.payload["after"] for event in ledger.events(Kind.REVISION)}
+    asked = [pick["problem"] for number in (1, 2) for pick in picked(tmp_path / "ifd", number)]
+    # What is scored is what is learnt.
+    assert learnt == {one["id"]: f"{one['rationale']}\nThe answer is {one['answer']}." for one in asked}
     kept = sorted((one["aggregate"] for one in scores if "left_out" not in one["detail"]), reverse=True)
     assert len(scores) == 110
     assert [pick["aggregate"] for pick in picked(tmp_path / "ifd", 2)] == kept[:10]

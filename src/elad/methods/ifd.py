@@ -217,7 +217,7 @@ class Cherry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthMatched:
-    """The control: by lot, but as many of each length of the given answer as another selector picks.
+    """The control: by lot, but as many of each length of the given answer, in characters, as another selector picks.
 
     What the authors picked has far longer answers than their pool [C, R], and that alone may be what helps. The
     experience, if any, is the other's own. Source: ours [D].
