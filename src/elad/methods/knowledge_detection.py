@@ -11,7 +11,8 @@ sentence by sentence; one pair a question, where the code may take four. A text 
 same, unasked; the better one must conclude; pairs of like texts are left out [D]. The student as its own judge is
 ours [D]: the authors take DeBERTa-v3-large fine-tuned on MNLI, which `nli: {model: ...}` may be.
 Checked against: the authors' code for what is averaged over and which text is judged by which; a slow reference of both
-filters; benchmarks/knowledge_detection.py for known against unknown facts.
+filters. benchmarks/knowledge_detection.py measures whether they tell known facts from unknown ones; it was not run to
+its end yet.
 Not reproduced: any table.
 """
 
