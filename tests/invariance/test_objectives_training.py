@@ -1,7 +1,7 @@
 """Trainings of a tiny student by other objectives than its own tokens: what moves, and pairs that must agree."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -189,19 +189,21 @@ def test_eight_at_once_are_eight_accumulated(
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """A feed that keeps what came out of another."""
+    """A feed that keeps what came out of another, and when."""
 
     inner: Feed
-    fed: list[Example]
+    fed: list[Example] = field(default_factory=list[Example])
+    when: list[float] = field(default_factory=list[float])
 
     def __call__(self, examples: Any, write: Write, done: float, rng: random.Random) -> list[Example]:
         made = self.inner(examples, write, done, rng)
         self.fed.extend(made)
+        self.when.append(done)
         return made
 
 
 def test_a_student_comes_nearer_to_its_guide_on_its_own_answers(folder: Path, guide: Guide, tmp_path: Path) -> None:
-    start, feed = tiny(folder), Watched(inner=OnPolicy(share=0.75, max_tokens=40), fed=[])
+    start, feed = tiny(folder), Watched(inner=OnPolicy(share=0.75, max_tokens=40))
     done = fit(start, taught("reverse_kl", guide=guide, feed=feed), tmp_path)
     own = [one for one in feed.fed if one.source == "student"]
     assert len(own) > 0.3 * len(feed.fed)
@@ -215,7 +217,7 @@ def test_a_student_comes_nearer_to_its_guide_on_its_own_answers(folder: Path, gu
 def test_eight_at_once_are_eight_accumulated_though_the_student_writes_them(
     folder: Path, guide: Guide, tmp_path: Path
 ) -> None:
-    feeds = [Watched(inner=OnPolicy(share=0.75, max_tokens=40), fed=[]) for _ in range(2)]
+    feeds = [Watched(inner=OnPolicy(share=0.75, max_tokens=40)) for _ in range(2)]
     losses = [
         fit(
             tiny(folder),
@@ -225,6 +227,8 @@ def test_eight_at_once_are_eight_accumulated_though_the_student_writes_them(
         for micro, feed in zip((8, 1), feeds, strict=True)
     ]
     assert feeds[0].fed == feeds[1].fed
+    assert feeds[0].when == [0.0, 0.25, 0.5, 0.75]  # written by the student as it is at each step
+    assert feeds[1].when == [when for when in feeds[0].when for _ in range(8)]
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 

@@ -1,14 +1,16 @@
 """A guide in the loop with real training, on tiny models: soft labels of a mentor that learnt first."""
 
 import gc
+import shutil
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_model
-from guide_kit import events
+from guide_kit import Notes, events
 from loop_kit import experiment, history, problems
+from transformers import LlamaForCausalLM
 
 from elad.experiment import Data, Experiment
 from elad.ledger.events import Kind
@@ -133,3 +135,22 @@ def test_nobody_holds_a_mentor_after_its_round(models: Path, tmp_path: Path, mon
     assert len(loaded) >= 3
     assert len(held) >= 3
     assert set(held) == {0}
+
+
+@pytest.mark.parametrize("more", [0, 24])
+def test_it_is_said_aloud_where_student_and_guide_pad_one_vocabulary_differently(
+    models: Path, tmp_path: Path, more: int
+) -> None:
+    folder, notes = tmp_path / "padded", Notes()
+    shutil.copytree(models / "mentor", folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
+    size = model.config.vocab_size
+    model.resize_token_embeddings(size + more, mean_resizing=False)
+    model.save_pretrained(folder)
+    guide = {"student": {"engine": "transformers", "dtype": "float32", "model": str(folder)}}
+    run(mentored(models).but(guide=guide, objective={"kind": "jsd"}), tmp_path / "run", notes)
+    told = (
+        f"round 1: the student predicts {size} tokens and its guide {size + 24}, padding among them: the first {size} "
+    )
+    assert [note.startswith(told) for note in notes.told if "predicts" in note] == [True] * bool(more)
+    assert trained(tmp_path / "run")[1].get("vocabularies", {}).get("guide") == (size + more if more else None)
