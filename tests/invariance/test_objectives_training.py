@@ -14,7 +14,7 @@ from lesson_kit import lesson
 from elad.asks import Prompt
 from elad.errors import StudentError
 from elad.kinds import build
-from elad.learning import Feed, Guide, Lesson, Need, Write
+from elad.learning import Feed, Guide, Lesson, LossSum, Need, Objective, Targets, Write
 from elad.packing.sight import Sight
 from elad.protocols import Fit
 from elad.records import Example, Message
@@ -263,3 +263,35 @@ def test_a_learnt_band_is_drawn_by_the_seed_and_matters(folder: Path, guide: Gui
     assert twice[0] == twice[1]
     fixed = taught({"kind": "dac_kl", "lower": 0.9}, replace(EIGHT, epochs=8), guide=guide)
     assert fit(tiny(folder), fixed, tmp_path / "fixed").student.id != twice[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """An objective whose weights of its own are kept beyond the training."""
+
+    inner: Any
+    weights: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+
+    needs = frozenset({Need.GUIDE})
+
+    def begun(self, seed: int, device: torch.device) -> tuple[Objective, list[torch.Tensor]]:
+        ready, weights = self.inner.begun(seed, device)
+        self.weights.extend(weights)
+        return ready, weights
+
+    def __call__(self, logits_NV: torch.Tensor, targets: Targets) -> LossSum:
+        raise AssertionError("it is begun first")
+
+
+def test_an_objectives_own_weights_learn_with_the_student_and_eight_at_once_as_eight_accumulated(
+    folder: Path, guide: Guide, tmp_path: Path
+) -> None:
+    ends: list[list[torch.Tensor]] = []
+    for training in (replace(STILL, epochs=1), EIGHT, replace(EIGHT, micro_batch_size=1)):
+        one = taught({"kind": "dac_kl", "lower": 0.9, "learned": True}, training, guide=guide)
+        kept = Kept(inner=one.objective)
+        fit(tiny(folder), replace(one, objective=kept), tmp_path / str(len(ends)))
+        ends.append(kept.weights)
+    for start, eight, ones in zip(*ends, strict=True):
+        assert (eight - start).abs().max() > 1e-3
+        torch.testing.assert_close(ones, eight, rtol=0.05, atol=2e-3)
