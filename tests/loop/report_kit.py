@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +87,17 @@ def _scores(aggregate: float) -> dict[str, Any]:
 def _buy(ledger: Ledger, number: int, ids: list[str], said: Said) -> None:
     picks = ((digest([number, key]), _pick(key, rank, said)) for rank, key in enumerate(ids))
     ledger.append(Kind.PICK, picks, round=number)
-    places = count()
-    for key in ids:
-        request, outcome = digest(["ask", key]), OUTCOMES[next(places) % len(OUTCOMES)]
-        asked = {"request": {"purpose": "judge"}, "reserved": to_json(CHARGE), "way": "live"}
-        ledger.append(Kind.REQUEST, [(f"{request}#0", asked)], round=number)
-        reply = {"request": request, "text": said("reply"), "outcome": "ok", "charge": to_json(CHARGE), "teacher": "t"}
-        ledger.append(Kind.REPLY, [(request, reply)], round=number)
-        ledger.append(Kind.REVISION, [(digest(["rev", key]), _revision(key, outcome, request, said))], round=number)
+    asked = {"request": {"purpose": "judge"}, "reserved": to_json(CHARGE), "way": "live"}
+    replied = {"text": said("reply"), "outcome": "ok", "charge": to_json(CHARGE), "teacher": "t"}
+    requests = {key: digest(["ask", key]) for key in ids}
+    ledger.append(Kind.REQUEST, ((f"{name}#0", asked) for name in requests.values()), round=number)
+    replies = ((name, replied | {"request": name}) for name in requests.values())
+    ledger.append(Kind.REPLY, replies, round=number)
+    revisions = (
+        (digest(["revision", key]), _revision(key, OUTCOMES[place % len(OUTCOMES)], requests[key], said))
+        for place, key in enumerate(ids)
+    )
+    ledger.append(Kind.REVISION, revisions, round=number)
 
 
 def _pick(key: str, rank: int, said: Said) -> dict[str, Any]:

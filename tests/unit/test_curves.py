@@ -8,7 +8,7 @@ from curve_kit import plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elad.evaluation.curves import Reach, accuracy_at, area, at, common_end, reached
+from elad.evaluation.curves import Reach, accuracy_at, area, at, common_end, grid, reached
 
 steps = st.lists(st.floats(0.5, 50), min_size=1, max_size=6)
 shares = st.floats(0, 1)
@@ -101,3 +101,10 @@ def test_reached_holds_there_and_nowhere_before(widths: list[float], data: st.Da
             accuracy_at([curve], "tokens", min(found + 1e-9, costs[-1])) == pytest.approx(accuracy, abs=1e-6)
             or not found
         )
+
+
+@given(st.floats(0, 1e12), st.integers(1, 50))
+def test_a_grid_stays_within_the_curve_and_ends_with_it(end: float, count: int) -> None:
+    amounts = grid(end, count)
+    assert amounts == sorted(amounts)
+    assert (amounts[0], amounts[-1], len(amounts)) == (0.0, end, count + 1 if end else 1)
