@@ -11,10 +11,12 @@ prompts, beginnings in common counted once, and `seconds` its share of the calls
 
 A score is told by the area under the ROC curve (AUROC) of "the draft is wrong", with a percentile interval from
 resampling questions, and held against `disagreement` at the number of samples that comes nearest to it, once in
-sampled tokens and once in seconds; these intervals are paired. Half of the questions, by lot, is there to choose by,
-and the other half says what the choice comes to. Rows lie in OUT/rows.jsonl, one a question, and those of the same
-student and scores are not made again. The last line is JSON; `ratio` is the area of the ELAD score that was chosen over
-that of `disagreement` at as many tokens, in the other half, and `spread` the interval of the difference.
+sampled tokens and once in seconds, where that is within a tenth of it; these intervals are paired. Half of the
+questions, by lot, is there to choose by, and the other half says what the choice comes to. The steps of all drafts are
+told by how well a score finds the first wrong one, as the teacher `reference` names it from the gold answer and the
+recorded explanation (`step_scores.py` has the table's columns). Rows lie in OUT/rows.jsonl, one a question, and those
+of the same student and scores are not made again. The last line is JSON; `ratio` is the area of the ELAD score that was
+chosen over that of `disagreement` at as many tokens, in the other half, and `spread` the interval of the difference.
 """
 
 import argparse
@@ -27,10 +29,12 @@ from random import Random
 from statistics import fmean
 from typing import Any, TypeAlias
 
-from evidence import COMMON, SETTINGS, cells_of, read_rows
+from arms import COMMON, SETTINGS
+from evidence import cells_of, read_rows
 from metered import COSTS, Asked, Metered, cost
 from rich.console import Console
-from step_scores import RESAMPLES, interval, rounded
+from step_scores import RESAMPLES, interval, rounded, show_verdicts
+from step_scores import verdict as of_steps
 
 from elad.evaluation.calibration import auroc
 from elad.experiment import Experiment
@@ -40,6 +44,7 @@ from elad.records import Chain, Problem, digest
 from elad.report.console import ConsoleProgress
 from elad.stages.drafting import chains
 from elad.stages.learning import learn
+from elad.teachers.finding import first_wrong_step
 from elad.training.rows import encode_prompt
 from elad.uncertainty.beliefs import scored
 from elad.uncertainty.elad import Elad
@@ -55,6 +60,11 @@ INTRA: dict[str, dict[str, Any]] = {
     "soft": {"soft": True},
     "leave_one_out": {"intra": "leave_one_out"},
 }
+STEPWISE = ("elad M", "prefix", "perplexity", "token_entropy")
+"""How the names of scores begin by whose steps the first wrong one is looked for; of two that differ by the aggregate
+alone it is the mean's."""
+NEAR = 0.1
+"""By how much of it a cost may differ and still count as the same."""
 FEW = 20
 """A place that fewer chains have is not told of."""
 Row: TypeAlias = dict[str, Any]
@@ -64,7 +74,7 @@ Draft: TypeAlias = tuple[Problem, Chain]
 def main() -> None:
     """Prints Markdown tables and one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--setting", choices=sorted(SETTINGS), default="words", help="of benchmarks/evidence.py")
+    parser.add_argument("--setting", choices=sorted(SETTINGS), default="words_given", help="of evidence.py")
     parser.add_argument("--warmup", type=int, default=400, help="rows that the student is trained on")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--questions", type=int, default=200)
@@ -82,8 +92,10 @@ def main() -> None:
 
 def made_rows(args: argparse.Namespace) -> list[Row]:
     """The row of each question, those that lie in OUT already and those that do not."""
-    sizes = {"warmup": args.warmup, "pool": args.questions, "heldout": SETTINGS[args.setting]["sizes"]["heldout"]}
-    run = argparse.Namespace(out=args.out, setting=args.setting, aside=False, seeds=[args.seed], arms=["random"])
+    sizes = {"warmup": args.warmup, "pool": args.questions, "heldout": 2}
+    run = argparse.Namespace(
+        out=args.out, setting=args.setting, heldout="validation", aside=False, seeds=[args.seed], arms=["random"]
+    )
     (cell,) = cells_of(run, {"sizes": sizes, "training": COMMON["training"] | {"epochs": args.epochs}})
     kept, console = args.out / "rows.jsonl", ConsoleProgress(Console(stderr=True))
     with World.open(cell.experiment, cell.folder, console) as world:
@@ -138,10 +150,13 @@ def row_of(draft: Draft, meter: Any, scores: dict[str, Uncertainty], given: Expe
     told: dict[str, Row] = {}
     places: list[Row] = []
     intra: Sequence[float] = ()
+    stepwise: dict[str, Sequence[float]] = {}
     for name, measure in scores.items():
         (found,) = measure([draft], meter, given.task, given.seed)
         asked = meter.spent()
         told[name] = {"value": round(found.aggregate, 6), **cost(asked)}
+        if name in STEPWISE or (name.endswith(" mean") and name.startswith(STEPWISE)):
+            stepwise[name] = [round(value, 6) for value in found.steps]
         intra = found.parts.get("intra", ()) if name == "prefix mean" else intra
         if isinstance(measure, Elad) and measure.weight == 0:
             places = at_places(found.parts.get("inter", ())[: scored(chain)], asked, measure.samples)
@@ -150,6 +165,8 @@ def row_of(draft: Draft, meter: Any, scores: dict[str, Uncertainty], given: Expe
     return {
         "id": problem.id,
         "wrong": not given.task.grade(problem, chain).lenient,
+        "first_error": first_wrong_step(problem, [step.text for step in chain.steps]).index,
+        "stepwise": {name: values[: scored(chain)] for name, values in stepwise.items()},
         "readable": chain.answer is not None,
         "steps": len(chain.steps),
         "scores": told,
@@ -184,9 +201,14 @@ def table(rows: Sequence[Row], seed: int) -> list[Row]:
         line: Row = {"score": name, **{key: round(value, 4) for key, value in own.items()}}
         line |= {"auroc": rounded(areas[name]), "interval": interval(resampled[name])}
         for key in ("sampled", "seconds"):
-            other = nearest(own[key], {one: costs[one][key] for one in costs if one.startswith("disagreement")})
+            rivals = {one: costs[one][key] for one in costs if one.startswith("disagreement")}
+            other = nearest(own[key], rivals)
+            if other is None:
+                line[f"equal_{key}"] = None
+                continue
             differences = [one - two for one, two in zip(resampled[name], resampled[other], strict=True)]
-            line[f"equal_{key}"] = {"score": other, "auroc": rounded(areas[other]), "above": interval(differences)}
+            beside = {"score": other, "auroc": rounded(areas[other]), key: round(rivals[other], 4)}
+            line[f"equal_{key}"] = beside | {"above": interval(differences)}
         lines.append(line)
     return lines
 
@@ -196,9 +218,10 @@ def area(name: str, rows: Sequence[Row]) -> float | None:
     return auroc([(row["scores"][name]["value"], row["wrong"]) for row in rows])
 
 
-def nearest(amount: float, amounts: dict[str, float]) -> str:
-    """The name whose amount comes nearest; of equals, the first."""
-    return min(amounts, key=lambda name: abs(amounts[name] - amount))
+def nearest(amount: float, amounts: dict[str, float]) -> str | None:
+    """The name whose amount comes nearest; of equals, the first. None where none is within `NEAR` of it."""
+    name = min(amounts, key=lambda name: abs(amounts[name] - amount))
+    return name if abs(amounts[name] - amount) <= NEAR * amount else None
 
 
 def wanted(line: Row, args: argparse.Namespace) -> bool:
@@ -226,7 +249,10 @@ def chosen(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
 
 def verdict(picks: Sequence[Row], questions: int) -> Row:
     """What the best ELAD score of the first half comes to in the second, but for the name."""
-    best = max((one for one in picks if one["group"].startswith("M=")), key=lambda one: one["by"] or 0.0)
+    drawn = [one for one in picks if one["group"].startswith("M=") and one["equal_sampled"]]
+    if not drawn:
+        return {"ratio": None, "target": TARGET, "met": False, "runs": questions, "spread": None, "score": None}
+    best = max(drawn, key=lambda one: one["by"] or 0.0)
     other = best["equal_sampled"]
     return {
         "ratio": rounded(best["auroc"] / other["auroc"]) if best["auroc"] and other["auroc"] else None,
@@ -279,8 +305,19 @@ def show(rows: Sequence[Row], tables: Sequence[list[Row]], halves: Sequence[list
     for one in by_place(halves):
         inter, intra = (", ".join(map(str, one[part])) for part in ("inter", "intra"))
         print(f"| {one['place']} | {one['chains']} | {one['sampled']:.0f} | {inter} | {intra} |")
+    steps = [upto_the_first_wrong(row) for row in rows]
+    print("\n### By step, of all drafts\n")
+    found = [of_steps(name, steps, args.seed) for name in steps[0]["scores"]]
+    show_verdicts(found, steps)
     told = {"name": "chain_scores", **verdict(picks, len(rows)), "wrong": wrong, "chosen": picks}
-    print(json.dumps(told | {"scores": tables[1]}))
+    print(json.dumps(told | {"steps": found, "scores": tables[1]}))
+
+
+def upto_the_first_wrong(row: Row) -> Row:
+    """A row as `step_scores.py` has it: what comes after the first wrong step is left out."""
+    end = None if row["first_error"] is None else row["first_error"] + 1
+    scores = {name: values[:end] for name, values in row["stepwise"].items()}
+    return {"first_error": row["first_error"], "readable": row["readable"], "scores": scores}
 
 
 def show_scores(lines: Sequence[Row]) -> None:
@@ -297,8 +334,10 @@ def show_scores(lines: Sequence[Row]) -> None:
         )
 
 
-def above(beside: Row) -> str:
-    """By how much a score is above what it is held against."""
+def above(beside: Row | None) -> str:
+    """By how much a score is above what it is held against; nothing where nothing costs as much."""
+    if beside is None:
+        return ""
     low, high = beside["above"] or ("", "")
     return f"{low} to {high} ({beside['score'].split()[-1]}: {beside['auroc']})"
 

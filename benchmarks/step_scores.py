@@ -7,27 +7,29 @@ A balanced sample of wrong and right chains is scored, none of them written by t
 counts as wrong where it is the first wrong one, and as right before that; what comes after it is left out. Each score
 is told by its area under the ROC curve over all steps, with a percentile interval from resampling whole chains, beside
 that of the step's place in the chain, of its length and of a lot: what a score must beat. `found` is the share of wrong
-chains whose highest step is the first wrong one. Rows lie in OUT/rows.jsonl, one a chain, and what is there already is
-not scored again. The last line is JSON; `ratio` is the area of ELAD's score over that of `perplexity`.
+chains whose highest step is the first wrong one. Scores by conclusions say nothing of a chain whose own conclusion
+cannot be read: how many can is told. Rows lie in OUT/rows.jsonl, one a chain, and what the same student and settings
+have scored already is not scored again. The last line is JSON; `ratio` is the area of ELAD's score over that of
+`token_entropy`, the mean entropy of the step's tokens.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 
 from elad.evaluation.calibration import auroc
 from elad.evaluation.intervals import quantile
 from elad.evaluation.step_labels import Labelled, read_labelled
-from elad.kinds import build
+from elad.kinds import build, describe
 from elad.protocols import Student, Uncertainty
-from elad.records import StepScores
+from elad.records import StepScores, digest
 from elad.report.console import ConsoleProgress
 from elad.students.transformers import Transformers
 from elad.tasks.sources import rows as rows_of
@@ -35,7 +37,9 @@ from elad.uncertainty.beliefs import scored
 
 TARGET = 1.0
 RESAMPLES = 1000
-Values = dict[str, list[float]]
+BASELINE = "token_entropy"
+Row: TypeAlias = dict[str, Any]
+Values: TypeAlias = dict[str, list[float]]
 """By score, the value of each step up to the first wrong one."""
 
 
@@ -57,7 +61,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "rows.jsonl"
     told = kept.read_text("utf-8").splitlines() if kept.exists() else []
-    known = {row["id"]: row for row in map(json.loads, told)}
+    student = Transformers(model=args.student).open()
+    scores = {name: describe(measure) for name, (measure, _) in measures(args).items()}
+    made_by = digest([student.id, args.task, args.seed, scores])
+    known = {row["id"]: row for row in map(json.loads, told) if row["of"] == made_by}
     chains = read(args)
     missing = [one for one in chains if one.candidate.problem.id not in known]
     if missing:
@@ -65,9 +72,9 @@ def main() -> None:
             kept.open("a", encoding="utf-8") as file,
             ConsoleProgress(Console(stderr=True)).stage(0, "score", len(missing)) as advance,
         ):
-            for row in scored_rows(missing, args):
+            for row in scored_rows(missing, student, args):
                 known[row["id"]] = row
-                print(json.dumps(row), file=file, flush=True)
+                print(json.dumps(row | {"of": made_by}), file=file, flush=True)
                 advance(1)
     rows = [known[one.candidate.problem.id] for one in chains]
     found = [verdict(name, rows, args.seed) for name in rows[0]["scores"]]
@@ -103,12 +110,12 @@ def measures(args: argparse.Namespace) -> dict[str, tuple[Uncertainty, Callable[
         "settled": (elad(settled=True, weight=1.0), steps),
         "leave_one_out": (elad(intra="leave_one_out", weight=1.0), steps),
         "perplexity": (build("elad.uncertainty", "perplexity", "uncertainty"), steps),
+        BASELINE: (build("elad.uncertainty", BASELINE, "uncertainty"), steps),
     }
 
 
-def scored_rows(chains: Sequence[Labelled], args: argparse.Namespace) -> Any:
+def scored_rows(chains: Sequence[Labelled], student: Student, args: argparse.Namespace) -> Iterator[Row]:
     """Each chain's row, as soon as its chunk is scored."""
-    student: Student = Transformers(model=args.student).open()
     task = build("elad.tasks", args.task, "--task")
     for start in range(0, len(chains), args.chunk):
         part = chains[start : start + args.chunk]
@@ -123,7 +130,7 @@ def scored_rows(chains: Sequence[Labelled], args: argparse.Namespace) -> Any:
             yield row_of(one, {name: values[place] for name, values in by_score.items()})
 
 
-def row_of(one: Labelled, values: dict[str, Sequence[float]]) -> dict[str, Any]:
+def row_of(one: Labelled, values: dict[str, Sequence[float]]) -> Row:
     """A chain's scores up to its first wrong step, and what they are held against."""
     chain, problem = one.candidate.chain, one.candidate.problem
     upto = scored(chain) if one.first_error is None else min(scored(chain), one.first_error + 1)
@@ -132,22 +139,24 @@ def row_of(one: Labelled, values: dict[str, Sequence[float]]) -> dict[str, Any]:
     scores["place"] = [place / len(chain.steps) for place in range(upto)]
     scores["length"] = [float(len(step.text)) for step in chain.steps[:upto]]
     scores["lot"] = [rng.random() for _ in range(upto)]
-    return {"id": problem.id, "first_error": one.first_error, "steps": len(chain.steps), "scores": scores}
+    readable = chain.answer is not None
+    told = {"id": problem.id, "first_error": one.first_error, "steps": len(chain.steps), "readable": readable}
+    return told | {"scores": scores}
 
 
-def pairs(name: str, rows: Sequence[dict[str, Any]]) -> list[tuple[float, bool]]:
+def pairs(name: str, rows: Sequence[Row]) -> list[tuple[float, bool]]:
     """Each step's value, and whether it is the first wrong one."""
     return [(value, place == row["first_error"]) for row in rows for place, value in enumerate(row["scores"][name])]
 
 
-def verdict(name: str, rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """How well a score tells, with the interval of its area and of what it has above `perplexity`'s."""
+def verdict(name: str, rows: Sequence[Row], seed: int) -> Row:
+    """How well a score tells, with the interval of its area and of what it has above that of `BASELINE`."""
     rng = Random(seed)  # the same chains are drawn for every score
     areas: list[float] = []
     above: list[float] = []
     for _ in range(RESAMPLES):
         drawn = rng.choices(rows, k=len(rows))
-        area, other = auroc(pairs(name, drawn)), auroc(pairs("perplexity", drawn))
+        area, other = auroc(pairs(name, drawn)), auroc(pairs(BASELINE, drawn))
         if area is not None and other is not None:
             areas.append(area)
             above.append(area - other)
@@ -158,7 +167,7 @@ def verdict(name: str, rows: Sequence[dict[str, Any]], seed: int) -> dict[str, A
         "score": name,
         "auroc": rounded(auroc(pairs(name, rows))),
         "interval": interval(areas),
-        "above_perplexity": interval(above),
+        "above_baseline": interval(above),
         "found": rounded(fmean(hits) if hits else None),
         "questions": rounded(questions),
     }
@@ -180,24 +189,36 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def show(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
+def show(found: Sequence[Row], rows: Sequence[Row], args: argparse.Namespace) -> None:
     """The table and the last line."""
-    wrong = sum(row["first_error"] is not None for row in rows)
-    print(f"{args.student}, {len(rows)} chains, {wrong} of them wrong, {len(pairs('lot', rows))} steps\n")
-    print("| score | AUROC of steps | 95 % | above perplexity | first error is highest | AUROC of chains (maximum) |")
+    print(f"{args.student}:")
+    show_verdicts(found, rows)
+    areas = {one["score"]: one["auroc"] for one in found}
+    ratio = areas["elad"] / areas[BASELINE] if areas[BASELINE] else 0.0
+    spread = next(one["above_baseline"] for one in found if one["score"] == "elad")
+    met = spread is not None and spread[0] > 0
+    told = {"name": "step_scores", "ratio": round(ratio, 3), "target": TARGET, "met": met, "runs": len(rows)}
+    print(json.dumps(told | {"spread": spread, "student": args.student, "scores": found}))
+
+
+def show_verdicts(found: Sequence[Row], rows: Sequence[Row]) -> None:
+    """The table."""
+    groups = {"wrong": [row for row in rows if row["first_error"] is not None]}
+    groups["right"] = [row for row in rows if row["first_error"] is None]
+    told = [f"{len(of)} {name} ones ({sum(row['readable'] for row in of)} readable)" for name, of in groups.items()]
+    steps = sum(len(row["scores"][BASELINE]) for row in rows)
+    print(f"{len(rows)} chains, {' and '.join(told)}, {steps} steps up to the first wrong one\n")
+    print(
+        f"| score | AUROC of steps | 95 % | above `{BASELINE}` | first error is highest | AUROC of chains (maximum) |"
+    )
     print("|---|--:|---|---|--:|--:|")
     for one in found:
         low, high = one["interval"] or ("", "")
-        less, more = one["above_perplexity"] or ("", "")
+        less, more = one["above_baseline"] or ("", "")
         print(
             f"| `{one['score']}` | {one['auroc']} | {low} to {high} | {less} to {more} | {one['found']}"
             f" | {one['questions']} |"
         )
-    areas = {one["score"]: one["auroc"] for one in found}
-    ratio = areas["elad"] / areas["perplexity"] if areas["perplexity"] else 0.0
-    told = {"name": "step_scores", "ratio": round(ratio, 3), "target": TARGET, "met": ratio > TARGET, "runs": len(rows)}
-    spread = next(one["above_perplexity"] for one in found if one["score"] == "elad")
-    print(json.dumps(told | {"spread": spread, "student": args.student, "wrong": wrong, "scores": found}))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,14 @@ from loop_kit import experiment, problems
 from test_loop_stopping import RULES, stopping
 
 from elad.asks import Generation, Prompt
-from elad.experiment import Experiment
 from elad.loop import run
 from elad.records import Problem, Sampling
 from elad.stages.drafting import chains
 from elad.students.fake import Fake, FakeStudent
-from elad.tasks.reading import read
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-RUNNERS = {"bare", "evidence", "metered", "polygraph_peer", "real_run", "table"}
+RUNNERS = {"arms", "bare", "evidence", "metered", "polygraph_peer", "real_run", "table"}
 """Scripts that run experiments or other benchmarks, or are a part of them: they measure nothing themselves."""
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in RUNNERS)
 
@@ -168,32 +166,6 @@ def test_stopping_is_judged_by_the_best_rule_that_loses_little() -> None:
     assert script("stopping").verdict(rows[2:])["ratio"] is None
 
 
-def test_evidence_has_answers_in_the_pool_where_a_score_looks_at_them(
-    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evidence = script("evidence")
-    monkeypatch.setattr(evidence, "SHARED", shared / "data")
-    sizes = {"warmup": 5, "pool": 40, "heldout": 5}
-    for name in ("words", "words_given"):
-        evidence.write_data(evidence.SETTINGS[name], sizes, tmp_path / name, aside=False)
-    plain, given = (
-        read(str(tmp_path / name / "pool.jsonl"), columns={}, limit=None, base=tmp_path)
-        for name in ("words", "words_given")
-    )
-    taught = [{one["text"]: one["correct"] for one in row.metadata["teacher_rationales"]} for row in given]
-    assert all(said.get(row.rationale or "") for row, said in zip(given, taught, strict=True))
-    assert any(row.rationale not in [one["text"] for one in row.metadata["teacher_rationales"]] for row in plain)
-
-
-def test_every_arm_of_the_evidence_can_be_built() -> None:
-    evidence = script("evidence")
-    assert {*evidence.DRAFTED} | {*evidence.GIVEN} == evidence.ARMS.keys()
-    raw = {"data": {"pool": "p.jsonl", "heldout": "h.jsonl"}, "task": "numeric", "teacher": {"kind": "recorded"}}
-    for arm in evidence.ARMS.values():
-        one = Experiment.of(evidence.COMMON | raw | arm)
-        assert Experiment.of(one.resolved()) == one
-
-
 def test_a_target_is_met_from_its_own_side() -> None:
     target = script("table").Target
     assert target("x", "", 2.0).meets(2.0)
@@ -276,8 +248,8 @@ def chain_scores_rows() -> list[dict[str, Any]]:
             "disagreement k=2": (0.5, 20),
             "disagreement k=9": (float(wrong), 90),
             "margin k=2": (float(not wrong), 20),
-            "elad M=1": (float(wrong), 30),
-            "elad M=5": (float(wrong), 80),
+            "elad M=1": (float(wrong), 21),
+            "elad M=5": (float(wrong), 84),
         }
         scores = {
             name: {"value": value, "sampled": cost, "read": 1, "seconds": cost / 10}
@@ -292,12 +264,25 @@ def test_a_score_is_held_against_as_many_sampled_tokens() -> None:
     rows = chain_scores_rows()
     found = {line["score"]: line for line in script("chain_scores").table(rows, 0)}
     told = {name: (line["auroc"], line["interval"], line["sampled"]) for name, line in found.items()}
-    assert told["elad M=1"] == (1.0, (1.0, 1.0), 30)
+    assert told["elad M=1"] == (1.0, (1.0, 1.0), 21)
     assert told["margin k=2"] == (0.0, (0.0, 0.0), 20)
-    assert found["elad M=1"]["equal_sampled"] == {"score": "disagreement k=2", "auroc": 0.5, "above": (0.5, 0.5)}
-    assert found["elad M=5"]["equal_seconds"] == {"score": "disagreement k=9", "auroc": 1.0, "above": (0.0, 0.0)}
+    few, many = found["elad M=1"]["equal_sampled"], found["elad M=5"]["equal_seconds"]
+    assert few == {"score": "disagreement k=2", "auroc": 0.5, "above": (0.5, 0.5), "sampled": 20}
+    assert many == {"score": "disagreement k=9", "auroc": 1.0, "above": (0.0, 0.0), "seconds": 9}
     for line in script("chain_scores").table([row | {"wrong": True} for row in rows], 0):
         assert (line["auroc"], line["interval"], line["equal_sampled"]["above"]) == (None, None, None)
+
+
+def test_nothing_is_held_against_what_costs_much_less() -> None:
+    rows = chain_scores_rows()
+    for row in rows:
+        row["scores"]["elad M=1"]["sampled"] = 40
+        del row["scores"]["elad M=5"]
+    bench = script("chain_scores")
+    lines = bench.table(rows, 0)
+    assert next(line for line in lines if line["score"] == "elad M=1")["equal_sampled"] is None
+    told = bench.verdict(bench.chosen(lines, lines), len(rows))
+    assert (told["ratio"], told["met"], told["spread"]) == (None, False, None)
 
 
 def test_chain_scores_are_chosen_by_one_half_and_reported_on_the_other() -> None:

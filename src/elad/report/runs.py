@@ -59,12 +59,9 @@ class Arm:
 
 
 def read_arms(folders: Sequence[Path]) -> list[Arm]:
-    """The arms of these runs, in the order of their first folders.
+    """The arms of these runs (`arms_of`). A run with a control is two runs, one of each arm.
 
-    Runs of one arm have the same configuration but for the seed. An arm is called by the name of its runs where that
-    tells the arms apart, else by the settings in which they differ. Where all runs are of one configuration, those
-    that repeat a seed make a second arm, so that a run can be held against a copy of itself. A run with a control is
-    two runs, one of each arm; both count in full what they asked alike, as if each had been alone.
+    Both count in full what they asked alike, as if each had been alone.
     Raises: InputError for a single run without a control, RunFolderError for folders that cannot be compared; it names
     what differs.
     """
@@ -77,7 +74,17 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
         for event in one.events
         if event.kind is Kind.REPLY and not (reply := from_json(Reply, event.payload)).cached
     }
-    runs = [_read(one, paid) for one in told]
+    return arms_of([_read(one, paid) for one in told])
+
+
+def arms_of(runs: Sequence[Read]) -> list[Arm]:
+    """The arms that runs make, in the order of their first ones.
+
+    Runs of one arm have the same configuration but for the seed. An arm is called by the name of its runs where that
+    tells the arms apart, else by the settings in which they differ. Where all runs are of one configuration, those
+    that repeat a seed make a second arm, so that a run can be held against a copy of itself.
+    Raises: RunFolderError for runs that cannot be compared; it names what differs.
+    """
     _refuse_different(runs)
     groups: dict[str, list[Read]] = {}
     for run in runs:
