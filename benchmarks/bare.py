@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
@@ -29,20 +30,28 @@ class Bare:
 
     student: TransformersStudent
     size: int = 32
+    stops: bool = False
+    """Whether a row may also end where who asks has enough; its batch goes on until all of its rows have."""
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, until: Callable[[int, str], bool] | None = None
     ) -> list[Generation]:
-        """`model.generate`; nothing ends a row but the model."""
+        """`model.generate`."""
         tokenizer, model = self.student.tokenizer, self.student.model
         rows = [encode_prompt(tokenizer, prompt) for prompt in prompts]
         warm = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0} if sampling.temperature else {}
         out: dict[int, Generation] = {}
         for batch in self._batches(rows):
             ids_BT, mask_BT = self._padded([rows[i] for i in batch])
+            enough = [Enough(tokenizer, until, batch, ids_BT.shape[1])] if self.stops and until else []
             made_BT = model.generate(
-                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=sampling.max_tokens, pad_token_id=0, **warm
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=sampling.max_tokens,
+                pad_token_id=0,
+                stopping_criteria=StoppingCriteriaList(enough),
+                **warm,
             )[:, ids_BT.shape[1] :]
             for i, ids in zip(batch, made_BT.tolist(), strict=True):
                 end = next((at for at, token in enumerate(ids) if token in self.student.decoder.ends), None)
@@ -89,6 +98,33 @@ class Bare:
         mask = [[*[0] * (longest - len(row)), *[1] * len(row)] for row in rows]
         device = self.student.model.device
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+@dataclass
+class Enough(StoppingCriteria):
+    """Ends the rows whose text is enough for who asked."""
+
+    tokenizer: Any
+    until: Callable[[int, str], bool]
+    places: Sequence[int]
+    start: int
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Whether each row has ended."""
+        texts = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        done = [self.until(place, text) for place, text in zip(self.places, texts, strict=True)]
+        return torch.tensor(done, device=input_ids.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A student that writes every continuation to its end."""
+
+    student: Any
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, _: Any = None) -> list[Generation]:
+        """What the student writes."""
+        return self.student.generate(prompts, sampling)
 
 
 def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:

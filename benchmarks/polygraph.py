@@ -6,8 +6,9 @@
 The student is the demo's after its warm-up. Both sides write a greedy reply to each question and ten others drawn at
 temperature 0.7 from the whole distribution, and score from these: elad `perplexity` and `entropy` (of the answers),
 lm-polygraph, in an environment of its own, `Perplexity` and `MonteCarloSequenceEntropy` (of the texts), the entropy
-that costs it least; the two entropies are not the same figure, but what has to be computed for them is. The last
-line is JSON; `ratio` is lm-polygraph's seconds over elad's, `agreement` the rank correlation of the two perplexities.
+that costs it least; the two entropies are not the same figure. elad ends a sample once it has concluded, which an
+entropy of texts could not; `ratio_whole` is without that. The last line is JSON; `ratio` is lm-polygraph's seconds over
+elad's, `agreement` the rank correlation of the two perplexities.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bare import drafted, ratios, turns, warmed
+from bare import Patient, drafted, ratios, turns, warmed
 
 from elad.experiment import Experiment
 from elad.students.transformers import Transformers, arithmetic
@@ -50,6 +51,7 @@ def main() -> None:
     ratio = statistics.median(found)
     told = {"name": "polygraph", "ratio": round(ratio, 3), "target": TARGET, "met": ratio >= TARGET and agreement > 0.9}
     told |= {"agreement": round(agreement, 3)}
+    told |= {"ratio_whole": round(statistics.median(ratios(seconds, "lm-polygraph", "whole")), 3)}
     print(json.dumps(told | {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}))
 
 
@@ -75,13 +77,16 @@ def compare(
 
     ours: list[float] = []
 
-    def elad() -> None:
+    def elad(sampler: Any) -> None:
         drafts = drafted(student, given, ["pool.jsonl"], args.questions)
         ours[:] = [scores.aggregate for scores in Perplexity()(drafts, student, given.task, 0)]
-        Entropy(samples=SAMPLES, temperature=TEMPERATURE)(drafts, student, given.task, 0)
+        Entropy(samples=SAMPLES, temperature=TEMPERATURE)(drafts, sampler, given.task, 0)
 
     try:
-        seconds = turns({"elad": elad, "lm-polygraph": peer.turn}, args.repeats)
+        seconds = turns(
+            {"elad": lambda: elad(student), "whole": lambda: elad(Patient(student)), "lm-polygraph": peer.turn},
+            args.repeats,
+        )
         return seconds, statistics.correlation(ranks(ours), ranks(peer.perplexities))
     finally:
         peer.close()

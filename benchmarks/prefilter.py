@@ -7,26 +7,30 @@ The demo's student drafts and scores all questions after its warm-up. Of many po
 picks a share, once from all and once from those that `prefilter.keep` times as many surprising drafts leave; picks of
 equal scores are the same pick. The last line is JSON: `ratio` is the median share of the picks that both make at a
 `keep` of 4 (the `spread` is over the pools, which overlap: it is no interval for other questions), `kept` the mean for
-each `keep` beside what a lot would keep, `saved` how many questions go without step scores, and `adaptive` which share
-of the continuations `adaptive.few` spares at the same picks.
+each `keep` beside what a lot would keep, and `saved` how many questions go without step scores. `adaptive` tells of a
+round with `adaptive.few` that is scored anew: which share of the continuations it `spared`, and which of the picks
+it `agreed` on (in bfloat16 a draw hangs on what is drawn beside it, so that it need not be 1).
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from heapq import nlargest
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from bare import drafted, warmed
 
+from elad.experiment import Experiment
 from elad.records import Candidate
 from elad.selection.pool import rank
 from elad.selection.top import Top
-from elad.tasks.numeric import Numeric
-from elad.uncertainty.elad import Elad
+from elad.stages.scoring import score
+from elad.world import World
 
 TARGET = 0.8
 KEEPS = (2, 4, 6)
@@ -39,31 +43,34 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--few", type=int, default=2, help="continuations that come first, with `adaptive.few`")
     parser.add_argument("--share", type=float, default=0.1, help="of a pool that is picked")
     parser.add_argument("--pools", type=int, default=200)
     parser.add_argument("--data", action="append")
     args = parser.parse_args()
-    candidates = scored(args.data or ["pool.jsonl"], args.questions, args.tokens, args.samples)
-    told = verdict(shares(candidates, args.share, args.pools), args.share)
-    spares = {few: round(spared(candidates, args.share, few, args.samples), 3) for few in range(1, args.samples)}
-    print(json.dumps({"name": "prefilter", **told, "adaptive": spares}))
+    student, given = warmed(CHUNK, args.tokens)
+    given = given.but(uncertainty={"kind": "elad", "samples": args.samples})
+    count = max(1, round(args.share * args.questions))
+    with tempfile.TemporaryDirectory() as scratch:
+        drafts = drafted(student, given, args.data or ["pool.jsonl"], args.questions)
+        whole = scored(student, given, drafts, count, Path(scratch) / "whole")
+        gradual = scored(student, given.but([f"adaptive.few={args.few}"]), drafts, count, Path(scratch) / "few")
+    told = verdict(shares(whole, args.share, args.pools), args.share)
+    adaptive = {"few": args.few, "spared": round(1 - drawn(gradual) / drawn(whole), 3)}
+    adaptive["agreed"] = round((picked(whole, count, 0) & picked(gradual, count, 0)).total() / count, 3)
+    print(json.dumps({"name": "prefilter", **told, "adaptive": adaptive}))
 
 
-def scored(source: Sequence[str], questions: int, tokens: int, samples: int) -> list[Candidate]:
-    """All questions, drafted and scored."""
-    student, given = warmed(CHUNK, tokens)
-    drafts = drafted(student, given, source, questions)
-    measure = Elad(samples=samples, probe_tokens=6)
-    found: list[Candidate] = []
-    for start in range(0, len(drafts), CHUNK):
-        part = drafts[start : start + CHUNK]
-        scores = measure(part, student, given.task, given.seed)
-        found += [
-            Candidate(problem=problem, chain=chain, scores=one)
-            for (problem, chain), one in zip(part, scores, strict=True)
-        ]
-        print(f"{len(found)} of {len(drafts)} scored", flush=True)
-    return found
+def scored(student: Any, given: Experiment, drafts: Sequence[Any], count: int, folder: Path) -> list[Candidate]:
+    """All drafts as a round that picks `count` scores them."""
+    with World.open(given, folder) as world:
+        world.student = student
+        return list(score(world, drafts, 1, count))
+
+
+def drawn(candidates: Sequence[Candidate]) -> int:
+    """How many continuations were drawn."""
+    return sum(sum(map(len, one.scores.detail.get("sampled", ()))) for one in candidates if one.scores)
 
 
 def shares(candidates: Sequence[Candidate], share: float, pools: int) -> list[dict[int, float]]:
@@ -85,38 +92,6 @@ def picked(pool: Sequence[Candidate], count: int, seed: int) -> Counter[tuple[fl
     """What is picked, told apart by what it is picked for."""
     named = {one.problem.id: rank(one, "top") for one in pool}
     return Counter(named[key] for key in Top()(pool, count, Random(seed)))
-
-
-def spared(candidates: Sequence[Candidate], share: float, few: int, samples: int) -> float:
-    """The share of continuations that are not drawn where `few` come first, and the others only where they matter."""
-    count = max(1, round(share * len(candidates)))
-    whole = [one.scores.aggregate if one.scores else 0.0 for one in candidates]
-    most, done = [highest(one, few, samples) for one in candidates], set[int]()
-    while open_ := [at for at in highest_places(most, count) if at not in done]:
-        done.update(open_)
-        for at in open_:
-            most[at] = whole[at]
-    drawn = [sum(map(len, one.scores.detail.get("sampled", ()))) if one.scores else 0 for one in candidates]
-    kept = sum(full if at in done else full * few / samples for at, full in enumerate(drawn))
-    return 1 - kept / sum(drawn)
-
-
-def highest_places(most: Sequence[float], count: int) -> list[int]:
-    """The places of the `count` highest, and of all that tie with the last of them."""
-    bar = min(nlargest(count, most))
-    return [at for at, one in enumerate(most) if one >= bar]
-
-
-def highest(candidate: Candidate, few: int, samples: int) -> float:
-    """The aggregate if none of the continuations after the first `few` agrees with the chain."""
-    scores, chain, task = candidate.scores, candidate.chain, Numeric()
-    assert scores is not None
-    rows = scores.detail.get("sampled", ())
-    if not any(rows):
-        return scores.aggregate
-    agreeing = [sum(task.same(chain.answer, one, candidate.problem) for one in row[:few]) for row in rows]
-    both = zip(scores.parts["intra"], agreeing, strict=False)
-    return statistics.fmean(0.5 * intra + 0.5 * (1 - agreed / samples) for intra, agreed in both)
 
 
 def verdict(rows: list[dict[int, float]], share: float) -> dict[str, Any]:

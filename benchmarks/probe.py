@@ -5,9 +5,11 @@
 
 Without data, a choice question is one of the packaged sample with its answer among three other numbers.
 All sides score the same chains of the demo's student after its warm-up: elad with what it has in mind from drafting
-them, as a run does; elad alone, from their texts; and bare transformers. The last line is JSON; `ratio` is bare seconds
-over elad's, `ratio_alone` over those of elad alone, each with a target of its own; `of_drafting` the share of elad's
-seconds in those of drafting the chains.
+them, as a run does; elad alone, from their texts; and bare transformers, which like elad writes no more of an answer
+once its line has ended. The last line is JSON; `ratio` is bare seconds over elad's, `ratio_alone` over those of elad
+alone, each with a target of its own; `of_drafting` the share of elad's seconds in those of drafting the chains; `read`
+the tokens of all prompts as the bare side reads them over those of the chains' trees, which nothing that only reads
+can be faster by; `steps` how many a chain has.
 """
 
 import argparse
@@ -15,13 +17,18 @@ import json
 import random
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bare import Bare, Recall, drafted, ratios, turns, warmed
 
+from elad.asks import Prompt
 from elad.experiment import Experiment
+from elad.packing.tree import packs
 from elad.tasks.reading import read
+from elad.training.rows import encode_prompt
+from elad.uncertainty.beliefs import scored
 from elad.uncertainty.elad import Elad
 
 TARGET, ALONE_TARGET = 8.0, 5.0
@@ -48,7 +55,7 @@ def main() -> None:
 def compare(args: argparse.Namespace, student: Any, given: Experiment, source: list[str]) -> None:
     """Times both sides on the same chains."""
     chains = drafted(student, given, source, args.questions)
-    bare: Any = Bare(student, args.batch)
+    bare: Any = Bare(student, args.batch, stops=True)
     measure = Elad(weight=1.0)
     recall = Recall(student)
 
@@ -71,7 +78,35 @@ def compare(args: argparse.Namespace, student: Any, given: Experiment, source: l
     met = ratio >= TARGET and by_itself >= ALONE_TARGET and share <= most
     told = {"name": "probe", "ratio": round(ratio, 3), "target": TARGET, "met": met, "ratio_alone": round(by_itself, 3)}
     told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
-    print(json.dumps(told | {"task": args.task, "of_drafting": round(share, 3), "of_drafting_target": most}))
+    told |= {"task": args.task, "of_drafting": round(share, 3), "of_drafting_target": most}
+    steps = statistics.fmean(scored(chain) for _, chain in chains)
+    print(json.dumps(told | {"read": round(read_twice(student, chains, given, measure), 2), "steps": round(steps, 2)}))
+
+
+class Overheard:
+    """A student that is asked and remembers the prompts."""
+
+    def __init__(self, student: Any) -> None:
+        self.student = student
+        self.prompts: list[Prompt] = []
+
+    def generate(self, prompts: Sequence[Prompt], *rest: Any, **named: Any) -> Any:
+        """What the student writes."""
+        self.prompts += prompts
+        return self.student.generate(prompts, *rest, **named)
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> Any:
+        """What the student says."""
+        self.prompts += dict.fromkeys(prompt for prompt, _ in pairs)
+        return self.student.score(pairs)
+
+
+def read_twice(student: Any, chains: Any, given: Experiment, measure: Elad) -> float:
+    """How many times as many tokens the probes' prompts have as the trees that they make."""
+    heard: Any = Overheard(student)
+    measure(chains, heard, given.task, 0)
+    rows = [encode_prompt(student.tokenizer, prompt) for prompt in heard.prompts]
+    return sum(map(len, rows)) / sum(len(tree.tokens) for tree in packs(rows, 512))
 
 
 def offered(given: Experiment, target: Path) -> str:

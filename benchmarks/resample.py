@@ -3,10 +3,11 @@
     python benchmarks/resample.py [--questions 32] [--samples 5] [--batch 32] [--repeats 3]
 
 Both sides score the same chains of the demo's student after its warm-up, elad with what it has in mind from drafting
-them, as a run does; elad ends a continuation once it has
-concluded and gone on, and is timed without that too (`ratio_whole`, with a target of its own). The last line is JSON;
-`ratio` is bare seconds over elad's, `agreement` each side's mean share of continuations that end in the chain's answer.
-These must be alike: `off` is their difference, paired by chain, in standard errors, and `met` needs it within three.
+them, as a run does; elad ends a continuation once it has concluded and gone on, and is timed without that too
+(`ratio_whole`, with a target of its own). The last line is JSON; `ratio` is bare seconds over elad's, `agreement` each
+side's mean share of continuations that end in the chain's answer. These must be alike: `off` is their difference,
+paired by chain, in standard errors, and `met` needs it within three; `apart` is its 95 % interval, which tells what
+difference so few chains could have shown.
 """
 
 import argparse
@@ -14,13 +15,12 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bare import Bare, Recall, drafted, ratios, turns, warmed
+import torch
+from bare import Bare, Patient, Recall, drafted, ratios, turns, warmed
 
-from elad.asks import Generation, Prompt
-from elad.records import Sampling, StepScores
+from elad.records import StepScores
 from elad.uncertainty.beliefs import scored
 from elad.uncertainty.elad import Elad
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    torch.manual_seed(0)  # what the bare side draws by; elad's draws have seeds of their own
     student, given = warmed(args.batch, args.tokens)
     chains = drafted(student, given, ["pool.jsonl"], args.questions)
     chains = [(problem, chain) for problem, chain in chains if chain.answer is not None]
@@ -56,23 +57,12 @@ def main() -> None:
         name: [agreement(one, scored(chain)) for one, (_, chain) in zip(own, chains, strict=True)]
         for name, own in scores.items()
     }
-    off = standard_errors(shares["elad"], shares["bare"])
+    off, apart = difference(shares["elad"], shares["bare"])
     told = {"name": "resample", "ratio": round(ratio, 3), "target": TARGET, "ratio_whole": round(whole, 3)}
     told |= {"met": ratio >= TARGET and whole >= WHOLE_TARGET and abs(off) <= 3}
     told |= {"runs": args.repeats, "spread": [round(min(found), 3), round(max(found), 3)]}
     means = {name: round(statistics.fmean(own), 3) for name, own in shares.items()}
-    print(json.dumps(told | {"agreement": means, "off": round(off, 2)}))
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """A student that writes every continuation to its end."""
-
-    student: Any
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, _: Any = None) -> list[Generation]:
-        """What the student writes."""
-        return self.student.generate(prompts, sampling)
+    print(json.dumps(told | {"agreement": means, "off": round(off, 2), "apart": apart}))
 
 
 def agreement(scores: StepScores, steps: int) -> float:
@@ -80,11 +70,15 @@ def agreement(scores: StepScores, steps: int) -> float:
     return 1 - statistics.fmean(scores.parts["inter"][:steps])
 
 
-def standard_errors(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The mean difference in units of its standard error; 0 where all are equal, infinite where all differ alike."""
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, list[float]]:
+    """The mean difference in units of its standard error, and its 95 % interval.
+
+    In units it is 0 where all are equal, infinite where all differ alike.
+    """
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
     mean, spread = statistics.fmean(differences), statistics.stdev(differences) / len(differences) ** 0.5
-    return mean / spread if spread else math.copysign(math.inf, mean) if mean else 0.0
+    off = mean / spread if spread else math.copysign(math.inf, mean) if mean else 0.0
+    return off, [round(mean - 1.96 * spread, 3), round(mean + 1.96 * spread, 3)]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 `--python` is that of the environment with vLLM, by default what ELAD_VLLM names. Each side has an engine of its own
 with the same settings, which waits while it is the other's turn. Replies are greedy and end by themselves or at their
-bound. Bare vLLM is given token ids and is not asked for log-probabilities. No turn's questions are those of another.
+bound. Bare vLLM is given token ids and is not asked for log-probabilities; on a processor both have the model runner
+that elad's server needs there. The sides take turns at going first, and no turn's questions are those of another.
 The last line is JSON; `ratio` is elad's tokens/s over bare tokens/s.
 """
 
@@ -44,7 +45,7 @@ for line in sys.stdin:
 class Bare:
     """`LLM.generate` in a process of vLLM's environment."""
 
-    def __init__(self, python: str, told: dict[str, Any]) -> None:
+    def __init__(self, python: str, told: dict[str, Any], *, draws: bool) -> None:
         self._process = subprocess.Popen(
             [python, "-c", BARE],
             stdin=subprocess.PIPE,
@@ -52,6 +53,7 @@ class Bare:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=tempfile.gettempdir(),
+            env=os.environ | ({"VLLM_USE_V2_MODEL_RUNNER": "0"} if draws else {}),
         )
         self._send(told)
 
@@ -106,20 +108,25 @@ def main() -> None:
     student = Vllm(python=args.python, concurrency=args.flight).open()
     student.generate(asked(0, args.flight), Sampling(max_tokens=8))  # before the other's engine takes its memory
     told = {"model": str(model_folder(student.settings.model)), "dtype": student.settings.numbers}
-    bare = Bare(args.python, told | {"max_model_len": student.context, "max_num_seqs": args.flight})
+    bare = Bare(
+        args.python,
+        told | {"max_model_len": student.context, "max_num_seqs": args.flight},
+        draws=student.settings.draws,
+    )
     rates: dict[str, list[float]] = {"elad": [], "bare": []}
     for turn in range(1, args.repeats + 2):
         prompts = asked(turn, args.questions)
         rows = [encode_prompt(student.tokenizer, prompt) for prompt in prompts]
         sampling = {"temperature": 0.0, "max_tokens": args.tokens, "stop_token_ids": sorted(student.ends)}
-        for name, (seconds, tokens) in (
-            ("elad", engine(student, prompts, args.tokens)),
-            ("bare", bare.turn(rows, sampling)),
-        ):
-            print(
-                f"turn {turn}, {name}: {tokens} tokens in {seconds:.1f} s, {tokens / seconds:.1f} tokens/s", flush=True
-            )
-            rates[name] += [tokens / seconds] if turn > 1 else []
+        sides = {
+            "elad": lambda prompts=prompts: engine(student, prompts, args.tokens),
+            "bare": lambda rows=rows, sampling=sampling: bare.turn(rows, sampling),
+        }
+        for name in sorted(sides, reverse=turn % 2 == 0):
+            seconds, tokens = sides[name]()
+            rate = tokens / seconds
+            print(f"turn {turn}, {name}: {tokens} tokens in {seconds:.1f} s, {rate:.1f} tokens/s", flush=True)
+            rates[name] += [rate] if turn > 1 else []
     bare.close()
     student.close()
     found = [ours / theirs for ours, theirs in zip(rates["elad"], rates["bare"], strict=True)]

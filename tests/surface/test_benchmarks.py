@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from loop_kit import experiment, problems
 from test_loop_stopping import RULES, stopping
 
@@ -111,10 +112,21 @@ def test_training_is_held_against_the_faster_of_both_and_its_losses() -> None:
 
 
 def test_scores_that_all_differ_alike_are_not_alike() -> None:
-    off = script("resample").standard_errors
-    assert off([0.5, 0.5], [0.25, 0.25]) == inf
-    assert off([0.5, 0.25], [0.5, 0.25]) == 0
-    assert off([0.1, 0.3, 0.2], [0.2, 0.1, 0.3]) == pytest.approx(0.0)
+    off = script("resample").difference
+    assert off([0.5, 0.5], [0.25, 0.25]) == (inf, [0.25, 0.25])
+    assert off([0.5, 0.25], [0.5, 0.25]) == (0, [0.0, 0.0])
+    mean, (low, high) = off([0.1, 0.3, 0.2], [0.2, 0.1, 0.3])
+    assert mean == pytest.approx(0.0)
+    assert (low, high) == (-0.196, 0.196)
+
+
+def test_a_bare_row_ends_where_who_asks_has_enough() -> None:
+    class Words:
+        def batch_decode(self, rows: Any, **_: Any) -> list[str]:
+            return [" ".join(map(str, row.tolist())) for row in rows]
+
+    enough = script("bare").Enough(Words(), lambda place, text: text == str(place), [7, 8], 1)
+    assert enough(torch.tensor([[1, 7], [1, 7]]), None).tolist() == [True, False]
 
 
 def test_memory_and_time_of_a_larger_pool() -> None:
