@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ def train(
     Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
-    Raises: StudentError where a guide reads other tokens.
+    Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
     """
     training, seed = lesson.training, lesson.seed
     sizes = _sizes(lesson, model, tokenizer)
@@ -85,6 +86,8 @@ def train(
         torch.manual_seed(seed)
         result = trainer.train()
         history = trainer.state.log_history
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters() if weight.requires_grad):
+        raise _diverged("a weight is not finite after the last step", training)
     return summary | {
         "steps": result.global_step,
         "target_tokens": sum(len(row) - row.target_start for item in learn for row in item.rows),
@@ -188,6 +191,8 @@ class _ElaTrainer(Trainer):
     """Of the loss since they were last told, by name: of each step, a mean over its targets."""
     told: int = 0
     """The step when that was."""
+    so_far: Tensor | float = 0.0
+    """The loss of the step under way."""
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """A step's micro-batches, and how many targets (or pairs) are in them all."""
@@ -206,6 +211,20 @@ class _ElaTrainer(Trainer):
             self.parts[name] += part.item() / int(num_items_in_batch)
         mean = loss.total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """A micro-batch's share of the step's loss, which is looked at once a step.
+
+        Raises: StudentError where it is not finite, before the weights go by it.
+        """
+        share = super().training_step(*args, **kwargs)
+        self.so_far = self.so_far + share
+        if self.accelerator.sync_gradients:  # the last of the step
+            loss, self.so_far = float(self.so_far), 0.0
+            if not isfinite(loss):
+                told = f"the loss of step {self.state.global_step + 1} of {self.state.max_steps} is {loss}"
+                raise _diverged(told, self.lesson.training)
+        return share
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """What the Trainer tells of an epoch, and beside its loss what that is the sum of."""
@@ -231,6 +250,11 @@ class _ElaTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _diverged(told: str, training: Training) -> StudentError:
+    lower = f"lower training.learning_rate ({training.learning_rate:g})"
+    return StudentError(f"training: {told}, and no student is saved; {lower}")
 
 
 class _Report(TrainerCallback):
@@ -293,6 +317,7 @@ def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -
         load_best_model_at_end=checked,
         metric_for_best_model="eval_loss" if checked else None,
         logging_strategy="epoch",
+        logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
