@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_model
@@ -75,3 +76,36 @@ def test_weights_that_the_last_step_breaks_are_not_saved(folder: Path, tmp_path:
     with pytest.raises(StudentError, match="a weight is not finite after the last step"):
         tiny(folder).fit(EXAMPLES, replace(lesson(one_step), objective=steep), folder=tmp_path / "student")
     assert not (tmp_path / "student").exists()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_no_number_is_asked_of_the_device_for_a_micro_batch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    student, asked = tiny(folder), list[str]()
+    objective = Odd(lambda total: total * 1e-3, parts=(torch.tensor(0.5, dtype=torch.double),) * parts)
+    for name in ("item", "__int__", "__float__", "__bool__", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, counted(name, asked))
+    counts, tellings = list[int](), list[Any]()
+    for micro in (8, 2, 1):
+        model, _ = student.trainable()
+        taught = replace(lesson(replace(QUICK, batch_size=8, micro_batch_size=micro)), objective=objective)
+        asked.clear()
+        tellings.append(train(model, student.tokenizer, EXAMPLES, taught, write=student.writer(model)).get("parts"))
+        counts.append(len(asked))
+    assert counts[0] == counts[1] == counts[2] > 0
+    targets = sum(len(student.tokenizer(one.target)["input_ids"]) + 1 for one in EXAMPLES)
+    for micros, told in zip((1, 4, 8), tellings, strict=True):
+        mean = pytest.approx(micros * 0.5 / targets, abs=1e-6)
+        assert told == (None if parts == 1 else [{"0": mean, "1": mean}] * 2)
+
+
+def counted(name: str, asked: list[str]) -> Callable[[torch.Tensor], Any]:
+    """A tensor's method that also tells when it is called."""
+    method = getattr(torch.Tensor, name)
+
+    def called(tensor: torch.Tensor, *rest: Any) -> Any:
+        asked.append(name)
+        return method(tensor, *rest)
+
+    return called

@@ -187,8 +187,8 @@ class _ElaTrainer(Trainer):
     lesson: Lesson
     sight: Sight
     check: Sequence[Item]
-    parts: defaultdict[str, float]
-    """Of the loss since they were last told, by name: of each step, a mean over its targets."""
+    parts: defaultdict[str, Tensor | float]
+    """Of a loss of several, by name, since they were last told: the mean over the targets of each step, summed."""
     told: int = 0
     """The step when that was."""
     so_far: Tensor | float = 0.0
@@ -207,8 +207,9 @@ class _ElaTrainer(Trainer):
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
         loss = step_loss(model, inputs, self.lesson, self.sight)
-        for name, part in loss.parts.items():
-            self.parts[name] += part.item() / int(num_items_in_batch)
+        if len(loss.parts) > 1:
+            for name, part in loss.parts.items():
+                self.parts[name] += part / num_items_in_batch
         mean = loss.total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
 
@@ -230,8 +231,8 @@ class _ElaTrainer(Trainer):
         """What the Trainer tells of an epoch, and beside its loss what that is the sum of."""
         if "loss" in logs:
             steps, self.told = self.state.global_step - self.told, self.state.global_step
-            if len(self.parts) > 1:
-                logs["parts"] = {name: round(part / steps, 6) for name, part in self.parts.items()}
+            if self.parts:
+                logs["parts"] = {name: round(float(part) / steps, 6) for name, part in self.parts.items()}
             self.parts.clear()
         super().log(logs, start_time)
 
