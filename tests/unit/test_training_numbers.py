@@ -15,6 +15,7 @@ from elad.learning import LossSum, Need, Targets
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers, TransformersStudent
+from elad.training.batches import encoded, referred
 from elad.training.trainer import train
 
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01, warmup_ratio=0.0)
@@ -109,3 +110,21 @@ def counted(name: str, asked: list[str]) -> Callable[[torch.Tensor], Any]:
         return method(tensor, *rest)
 
     return called
+
+
+def test_what_rows_were_likely_by_is_worked_out_where_the_model_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, sums = tiny(folder), list[torch.Tensor]()
+    items = [encoded(student.tokenizer, one, lesson(QUICK)) for one in EXAMPLES]
+    read = torch.Tensor.tolist
+
+    def seen(tensor: torch.Tensor) -> Any:
+        sums.append(tensor)
+        return read(torch.zeros_like(tensor, device="cpu"))
+
+    monkeypatch.setattr(torch.Tensor, "tolist", seen)
+    model = student.model.to("meta")  # which takes no tensor of another device
+    found = referred(model, items, 3, student.decoder.sight)
+    assert [(one.device.type, len(one)) for one in sums] == [("meta", 3), ("meta", 3), ("meta", 2)]
+    assert [row.reference for item in found for row in item.rows] == [0.0] * 8

@@ -101,15 +101,16 @@ def encoded(tokenizer: Any, example: Example, lesson: Lesson) -> Item:
 def referred(model: nn.Module, items: Sequence[Item], count: int, sight: Sight) -> list[Item]:
     """The items, each row with the log-probability that the model gives its target now, token by token weighted."""
     found: list[Item] = []
+    device = next(model.parameters()).device
     model.eval()
     for start in range(0, len(items), count):
         part = items[start : start + count]
         rows = list(chain.from_iterable(item.rows for item in part))
-        batch = collate(rows)
+        batch = {name: one.to(device) for name, one in collate(rows).items() if isinstance(one, torch.Tensor)}
         with torch.no_grad():
             logs_NV = target_logits(model, batch, sight).float().log_softmax(-1)
         said_N = logs_NV.gather(-1, batch["targets"][:, None])[:, 0] * batch["weights"]
-        sums = iter(torch.zeros(len(rows)).index_add(0, batch["rows"], said_N).tolist())
+        sums = iter(said_N.new_zeros(len(rows)).index_add(0, batch["rows"], said_N).tolist())
         found += [replace(item, rows=tuple(replace(row, reference=next(sums)) for row in item.rows)) for item in part]
     model.train()
     return found
