@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import tiny_model
@@ -11,12 +11,13 @@ import torch
 from lesson_kit import lesson
 
 from elad.errors import StudentError
-from elad.learning import LossSum, Need, Targets
+from elad.kinds import build
+from elad.learning import Lesson, LossSum, Need, Targets
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers, TransformersStudent
-from elad.training.batches import encoded, referred
-from elad.training.trainer import train
+from elad.training.batches import encoded, packed, referred
+from elad.training.trainer import step_loss, train
 
 QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01, warmup_ratio=0.0)
 EXAMPLES = [
@@ -128,3 +129,43 @@ def test_what_rows_were_likely_by_is_worked_out_where_the_model_is(
     found = referred(model, items, 3, student.decoder.sight)
     assert [(one.device.type, len(one)) for one in sums] == [("meta", 3), ("meta", 3), ("meta", 2)]
     assert [row.reference for item in found for row in item.rows] == [0.0] * 8
+
+
+@pytest.mark.parametrize("lora", [Lora(), None], ids=["lora", "full"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_are_in_the_students_numbers_and_what_is_trained_in_single_precision(
+    folder: Path, dtype: Literal["float32", "bfloat16"], lora: Lora | None
+) -> None:
+    student, seen = Transformers(model=str(folder), dtype=dtype, lora=lora).open(), set[torch.dtype]()
+    model, _ = student.trainable()
+    for name, module in model.named_modules():
+        if name.endswith(("down_proj", "o_proj", "lm_head")):
+            module.register_forward_hook(lambda *called: seen.add(called[-1].dtype))
+    batch = packed([encoded(student.tokenizer, one, lesson(QUICK)) for one in EXAMPLES], lesson(QUICK))
+    loss = step_loss(model, batch, lesson(QUICK), student.decoder.sight, student.model.dtype)
+    loss.total.backward()
+    assert seen == {student.model.dtype}
+    assert loss.total.dtype is torch.float32
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    assert {weight.dtype for weight in trained} == {torch.float32}
+    assert {weight.grad.dtype for weight in trained if weight.grad is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_all_weights_learn_alike_in_half_precision(folder: Path, objective: str) -> None:
+    taught = Lesson(
+        objective=build("elad.training.objectives", objective, "objective"), training=replace(QUICK, epochs=4), seed=3
+    )
+    rows = [replace(one, rejected="The answer is 1.") for one in EXAMPLES]
+    curves, seen = list[list[float]](), set[torch.dtype]()
+    numbers: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    for dtype in numbers:
+        student = Transformers(model=str(folder), dtype=dtype, lora=None).open()
+        model, _ = student.trainable()
+        model.lm_head.register_forward_hook(lambda *called: seen.add(called[-1].dtype))
+        told = train(model, student.tokenizer, rows, taught, write=student.writer(model), dtype=student.model.dtype)
+        curves.append(told["losses"])
+    assert seen == {torch.float32, torch.bfloat16}
+    assert curves[0][-1] < 0.8 * curves[0][0]
+    assert curves[1] == pytest.approx(curves[0], rel=0.15)
+    assert curves[1] != curves[0]

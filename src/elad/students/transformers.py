@@ -187,9 +187,12 @@ class TransformersStudent:
         Raises: RunFolderError when it cannot be saved, as on a full disk.
         """
         torch.manual_seed(lesson.seed)
+        model, adapter = self.trainable()
         with _peft_quietly():
-            model, adapter = self.trainable()
-            summary = train(model, self.tokenizer, examples, lesson, write=self.writer(model), progress=progress)
+            summary = train(
+                model, self.tokenizer, examples, lesson,
+                write=self.writer(model), dtype=self.model.dtype, progress=progress,
+            )  # fmt: skip
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
             model, adapter = model.merge_and_unload(), False
         manifest = {
@@ -248,7 +251,10 @@ class TransformersStudent:
         return write
 
     def trainable(self) -> tuple[Any, bool]:
-        """A copy of this student's model to train, and whether adapters are what is trained."""
+        """A copy of this student's model to train, and whether adapters are what is trained.
+
+        Weights that are trained are kept in float32: in bfloat16 small steps would round to none.
+        """
         lora = self.settings.lora
         model = copy.deepcopy(self.model)
         if lora is None:
@@ -262,7 +268,8 @@ class TransformersStudent:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        return get_peft_model(model, config), True
+        with _peft_quietly():
+            return get_peft_model(model, config), True
 
 
 def arithmetic(dtype: str) -> str:

@@ -33,13 +33,14 @@ Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
 
 
-def train(
+def train(  # noqa: PLR0913 - who learns what from what, and who is told
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
     lesson: Lesson,
     *,
     write: Write,
+    dtype: torch.dtype | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains `model` in place; gives a summary of rows, tokens, steps and losses.
@@ -47,6 +48,8 @@ def train(
     Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
+    `dtype` is what the model multiplies in where its weights are kept in single precision (`target_logits`); losses,
+    gradients of weights and the optimiser are in that of the weights.
     Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
     """
     training, seed = lesson.training, lesson.seed
@@ -64,7 +67,7 @@ def train(
         # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
         cast("Any", model).set_attn_implementation("eager")
     if Need.REFERENCE in lesson.objective.needs:
-        fitting = referred(model, fitting, training.micro_batch_size, sight)
+        fitting = referred(model, fitting, training.micro_batch_size, sight, dtype)
     learn, check = split(fitting, training, seed)
     if training.gradient_checkpointing:
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
@@ -80,6 +83,7 @@ def train(
             callbacks=[*_callbacks(training, progress, serving, checked=bool(check)), *own],
         )
         trainer.lesson, trainer.sight, trainer.check, trainer.parts = lesson, sight, check, defaultdict(float)
+        trainer.dtype = dtype
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -146,9 +150,11 @@ def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[It
     )
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight) -> LossSum:
-    """The objective's sum and count over one packed batch (`rows.collate`)."""
-    logits_NV = target_logits(model, batch, sight)
+def step_loss(
+    model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight, dtype: torch.dtype | None = None
+) -> LossSum:
+    """The objective's sum and count over one packed batch (`rows.collate`), of `target_logits` in that `dtype`."""
+    logits_NV = target_logits(model, batch, sight, dtype)
     view = None
     if Need.GUIDE in lesson.objective.needs:
         if lesson.guide is None:
@@ -186,6 +192,7 @@ class _ElaTrainer(Trainer):
 
     lesson: Lesson
     sight: Sight
+    dtype: torch.dtype | None
     check: Sequence[Item]
     parts: defaultdict[str, Tensor | float]
     """Of a loss of several, by name, since they were last told: the mean over the targets of each step, summed."""
@@ -206,7 +213,7 @@ class _ElaTrainer(Trainer):
         """The loss divided by the targets (or pairs) of the whole step, not of the micro-batch."""
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
-        loss = step_loss(model, inputs, self.lesson, self.sight)
+        loss = step_loss(model, inputs, self.lesson, self.sight, self.dtype)
         if len(loss.parts) > 1:
             for name, part in loss.parts.items():
                 self.parts[name] += part / num_items_in_batch
@@ -244,7 +251,7 @@ class _ElaTrainer(Trainer):
         with torch.no_grad():
             for start in range(0, len(self.check), size):
                 batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
-                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
+                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight, self.dtype)
                 total, count = total + float(loss.total), count + int(loss.count)
         cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
