@@ -1,7 +1,9 @@
 """Pairs of trainings that must agree, and the loss itself against a slow reference."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,13 +14,15 @@ from lesson_kit import lesson, targets
 from transformers import LlamaForCausalLM, get_cosine_schedule_with_warmup
 
 from elad.asks import Prompt
+from elad.learning import Write
 from elad.packing.sight import Sight
 from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers
+from elad.training import trainer
 from elad.training.objectives.sft import Sft
 from elad.training.rows import IGNORED, Row, collate, encode_example
-from elad.training.trainer import step_loss
+from elad.training.trainer import step_loss, train
 
 EIGHT = Training(epochs=2, batch_size=8, micro_batch_size=8, learning_rate=0.01)
 
@@ -34,6 +38,17 @@ def examples(count: int) -> list[Example]:
         )
         for i in range(count)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A feed that changes nothing and keeps what was drawn, in its order."""
+
+    drawn: list[Example] = field(default_factory=list[Example])
+
+    def __call__(self, examples: Sequence[Example], write: Write, done: float, rng: Random) -> list[Example]:
+        self.drawn.extend(examples)
+        return list(examples)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +163,34 @@ def test_rows_in_trees_are_learnt_from_as_plain_ones(family: str, kernel: str, s
     assert loss.total.item() == pytest.approx(total.item(), rel=1e-4)
     for ours, plain in zip(packed, gradients(model), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_long_rows_are_trees_of_their_own_and_shorter_ones_share_one() -> None:
+    def nodes(*lengths: int) -> tuple[int, ...]:
+        rows = [Row(ids=(i, *range(length)), target_start=1, bought=True) for i, length in enumerate(lengths)]
+        return tuple(collate(rows)["input_ids"].shape)
+
+    assert nodes(1500, 1500) == (2, 1500)
+    assert nodes(500, 500) == (1, 1000)
+
+
+@pytest.mark.parametrize("feed", [None, Recorded()], ids=["rows", "feed"])
+def test_with_long_rows_attention_stays_fused_and_gives_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, feed: Recorded | None
+) -> None:
+    student = Transformers(model=str(folder), dtype="float32").open()
+    longest = max(len(encode_example(student.tokenizer, one)) for one in examples(8))
+    taught = replace(lesson(replace(EIGHT, max_length=longest + 9)), feed=feed)
+    losses, kernels = list[list[float]](), list[str]()
+    enough = longest if feed is None else longest + 9
+    for most in (enough, enough - 1):
+        monkeypatch.setattr(trainer, "LARGEST", most)
+        torch.manual_seed(0)
+        model, _ = student.trainable()
+        losses.append(train(model, student.tokenizer, examples(8), taught, write=student.writer(model))["losses"])
+        kernels.append(model.config._attn_implementation)
+    assert kernels == ["eager", "sdpa"]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -19,6 +19,10 @@ from elad.records import Example, Message
 
 IGNORED = -100
 """The label of a position that carries no loss."""
+TREE = 512
+"""Nodes of a tree, unless it begins with a long row."""
+LARGEST = 1024
+"""Nodes that no tree gets more of by the rows after its first: two long ones are not put into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +140,7 @@ def places_of(tokenizer: Any, text: str) -> list[tuple[int, int]]:
     return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
 
 
-def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dict[str, Any]:
+def collate(rows: Sequence[Row], size: int = TREE, *, pairs: bool = False) -> dict[str, Any]:
     """R rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
 
     Besides what `laid_out` gives, of the N targets: `heads` `[K]`, the nodes of any tree after which a target comes;
@@ -145,7 +149,7 @@ def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dic
     `[N, 2]`, and `texts`, a tuple of R. `labels` is for the Trainer, which counts what is not `IGNORED` in it, with or
     without the first: a label for each target, or for each of `pairs`.
     """
-    trees = list(packs([row.ids[:-1] for row in rows], size))
+    trees = list(packs([row.ids[:-1] for row in rows], size, largest=LARGEST))
     before = [
         (place, node, i, at)
         for place, tree in enumerate(trees)

@@ -28,6 +28,7 @@ from elad.records import Example, derive_seed
 from elad.settings import Training
 from elad.training.batches import Item, Items, Serving, encoded, in_pairs, packed, referred
 from elad.training.guide import ModelGuide, target_logits
+from elad.training.rows import LARGEST
 
 Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
@@ -63,8 +64,10 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     if not fitting:
         return summary | {"steps": 0}
     sight = Sight.of(cast("Any", model).config)
-    if next(model.parameters()).device.type == "cpu":
-        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
+    longest = training.max_length if lesson.feed else max(len(row) for item in fitting for row in item.rows)
+    if next(model.parameters()).device.type == "cpu" and longest <= LARGEST:
+        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s),
+        # but keeps no scores of all nodes for all nodes, of each head of each layer.
         cast("Any", model).set_attn_implementation("eager")
     if Need.REFERENCE in lesson.objective.needs:
         fitting = referred(model, fitting, training.micro_batch_size, sight, dtype)
