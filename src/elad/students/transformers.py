@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from pydantic import ConfigDict
 from safetensors import SafetensorError
+from torch.nn import Parameter
 from transformers import GenerationConfig
 
 from elad.abilities import Guides
@@ -194,6 +195,8 @@ class TransformersStudent:
                 write=self.writer(model), dtype=self.model.dtype, progress=progress,
             )  # fmt: skip
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
+            for weight in model.parameters():
+                weight.data = weight.data.clone()  # merging writes into what is this student's
             model, adapter = model.merge_and_unload(), False
         manifest = {
             "base": self.settings.model,
@@ -253,12 +256,14 @@ class TransformersStudent:
     def trainable(self) -> tuple[Any, bool]:
         """A copy of this student's model to train, and whether adapters are what is trained.
 
-        Weights that are trained are kept in float32: in bfloat16 small steps would round to none.
+        Weights that are trained are kept in float32: in bfloat16 small steps would round to none. Those that adapters
+        leave as they are lie where this student's do, and must not be written to.
         """
         lora = self.settings.lora
-        model = copy.deepcopy(self.model)
         if lora is None:
-            return model.float(), False
+            return copy.deepcopy(self.model).float(), False
+        shared = {id(weight): Parameter(weight.data, weight.requires_grad) for weight in self.model.parameters()}
+        model = copy.deepcopy(self.model, shared)
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
