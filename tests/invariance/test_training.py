@@ -20,6 +20,7 @@ from elad.records import Example, Message
 from elad.settings import Training
 from elad.students.transformers import Lora, Transformers
 from elad.training import trainer
+from elad.training.guide import target_logits
 from elad.training.objectives.sft import Sft
 from elad.training.rows import IGNORED, Row, collate, encode_example
 from elad.training.trainer import step_loss, train
@@ -163,6 +164,24 @@ def test_rows_in_trees_are_learnt_from_as_plain_ones(family: str, kernel: str, s
     assert loss.total.item() == pytest.approx(total.item(), rel=1e-4)
     for ours, plain in zip(packed, gradients(model), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("size", "asked", "copied"), [(512, 1, False), (512, 2, True), (1, 1, True)])
+def test_logits_are_copied_only_where_targets_stand_otherwise_than_they_do(
+    folder: Path, size: int, asked: int, copied: bool
+) -> None:
+    student, given = Transformers(model=str(folder), dtype="float32").open(), list[torch.Tensor]()
+    again = [replace(one, target=f"So {one.target}") for one in examples(3)] * (asked - 1)
+    rows = [encode_example(student.tokenizer, one) for one in examples(3) + again]
+    batch = collate(rows, size)
+    student.model.lm_head.register_forward_hook(lambda *called: given.append(called[-1]))
+    found = target_logits(student.model, batch, student.decoder.sight)
+    assert (found.data_ptr() != given[0].data_ptr()) is copied
+    for logits, row, token in zip(found, batch["rows"].tolist(), batch["targets"].tolist(), strict=True):
+        ids = torch.tensor([rows[row].ids])
+        places = range(rows[row].target_start - 1, len(rows[row]) - 1)
+        plain = student.model(input_ids=ids).logits[0]
+        assert any(rows[row].ids[at + 1] == token and torch.allclose(plain[at], logits, atol=1e-4) for at in places)
 
 
 def test_long_rows_are_trees_of_their_own_and_shorter_ones_share_one() -> None:

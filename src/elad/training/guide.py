@@ -68,5 +68,7 @@ def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight, dtype: 
     numbers = weights.dtype if dtype is None else dtype
     with nullcontext() if numbers is weights.dtype else torch.autocast(weights.device.type, numbers):
         logits_BKV = model(**called(batch, sight, numbers), logits_to_keep=batch["heads"], use_cache=False).logits
+    if "spots" not in batch:
+        return logits_BKV.squeeze(0)
     tree_N, spot_N = batch["spots"].unbind(-1)
     return logits_BKV[tree_N, spot_N]
