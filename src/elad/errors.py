@@ -42,7 +42,7 @@ class RunFolderError(InputError):
 
 
 class StudentError(InputError):
-    """A student model is unknown, cannot be had, or cannot be loaded."""
+    """A student model is unknown, cannot be had or loaded, or comes out of its training broken."""
 
 
 class RefusedError(EladError):

@@ -17,7 +17,7 @@ from elad.experiment import Experiment
 from elad.learning import Need
 from elad.ledger.account import Account
 from elad.ledger.cache import Cache, cache_folder
-from elad.ledger.events import CONTROL, MAIN, Kind, Ledger
+from elad.ledger.events import CONTROL, MAIN, Event, Kind, Ledger
 from elad.ledger.people import Review
 from elad.ledger.reconcile import price_tables
 from elad.ledger.trail import reply_lengths, settle_earlier
@@ -73,6 +73,10 @@ class World:
     """What reviewers have said of revisions, by their key, as the newest student was trained by it."""
     learnt: int = 0
     """Rows so far that were learnt from."""
+    unfit: list[Event] = field(default_factory=list[Event])
+    """Drafts so far, of any arm, of questions that do not fit the student's context."""
+    drafts_read: int = 0
+    """The last draft in the ledger that was looked at for these."""
 
     @property
     def task(self) -> Task:

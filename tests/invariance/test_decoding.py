@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from math import isnan, log
+from math import inf, isnan, log
 from random import Random
 from typing import Any
 
@@ -287,13 +287,14 @@ def test_layers_without_keys_and_values_are_refused() -> None:
         decoder(model)
 
 
-@given(rows=ROWS, size=st.integers(1, 20))
-def test_trees_hold_every_row_once_and_each_beginning_once(rows: list[list[int]], size: int) -> None:
-    found = list(packs(rows, size))
+@given(rows=ROWS, size=st.integers(1, 20), largest=st.one_of(st.integers(1, 20), st.just(inf)))
+def test_trees_hold_every_row_once_and_each_beginning_once(rows: list[list[int]], size: int, largest: float) -> None:
+    found = list(packs(rows, size, largest=largest))
     assert sorted(place for pack in found for place in pack.paths) == list(range(len(rows)))
     assert sum(len({tuple(rows[i]) for i in pack.paths}) for pack in found) == len({tuple(row) for row in rows})
     for pack in found:
-        assert len(pack.tokens) <= max(size, 2 * len(rows[next(iter(pack.paths))]))
+        first = len(rows[next(iter(pack.paths))])
+        assert len(pack.tokens) <= max(size, first, min(2 * first, largest))
         begins = {tuple(rows[i][: end + 1]) for i in pack.paths for end in range(len(rows[i]))}
         assert len(pack.tokens) == len(begins)
         for place, path in pack.paths.items():
@@ -304,3 +305,5 @@ def test_trees_hold_every_row_once_and_each_beginning_once(rows: list[list[int]]
 def test_rows_longer_than_a_tree_share_what_they_begin_with() -> None:
     shared = list(range(100))
     assert [len(pack.tokens) for pack in packs([[*shared, 100 + i] for i in range(50)], 16)] == [150]
+    bounded = packs([[*shared, 100 + i] for i in range(50)], 16, largest=125)
+    assert [len(pack.tokens) for pack in bounded] == [125, 125]

@@ -1,6 +1,7 @@
 """What is too long: questions for the context, rows for training."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from elad.errors import ConfigError
 from elad.experiment import Data
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import Event, Kind, Ledger
 from elad.loop import run
 from elad.outcomes import RevisionOutcome
 from elad.plan.plan import plan
@@ -61,6 +62,26 @@ def test_questions_that_do_not_fit_the_context_are_told_and_never_bought(tmp_pat
         "2 of 6 held-out questions do not fit the student's context: they count as wrong",
         "3 of 12 questions do not fit the student's context: they are never bought",
     ]
+
+
+def test_a_draft_is_read_once_for_whether_it_fits_however_many_rounds_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, whole = list[tuple[int, str]](), Ledger.events
+
+    def events(self: Ledger, kind: Kind | None = None, *, after: int = 0) -> Iterator[Event]:
+        for event in whole(self, kind, after=after):
+            if kind is Kind.DRAFT:
+                read.append((event.seq, event.arm))
+            yield event
+
+    monkeypatch.setattr(Ledger, "events", events)
+    both = {"control": {"arm": "random", "share": 0.5}, "data": with_long_questions(), "student": NARROW}
+    rounds = run(experiment("rounds.count=4", "rounds.questions=4", **both), tmp_path)
+    assert len(rounds) == 5
+    once = Counter(read)
+    assert {arm for _, arm in once} == {"main", "control"}
+    assert max(once.values()) == 2  # by each arm
 
 
 def test_a_pool_of_which_nothing_fits_ends_the_run_normally(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Prompts of one task share their instructions, and what is asked at the steps of 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(slots=True)
@@ -45,13 +46,13 @@ class Pack:
         return 0
 
 
-def packs(rows: Sequence[Sequence[int]], size: int, known: Sequence[int] = ()) -> Iterator[Pack]:
+def packs(rows: Sequence[Sequence[int]], size: int, known: Sequence[int] = (), largest: float = inf) -> Iterator[Pack]:
     """All rows that are not empty, in trees of at most `size` nodes, or more where their first row is longer.
 
     Rows come in the order of their tokens, so that those that begin alike lie side by side; equal ones are always in
-    one tree. After a long row there is room for as much again, up to four times `size`: attention over a tree takes the
-    square of its nodes. Where so many of a row's first tokens are `known` and need no computing, they do not count, but
-    for a bound of eight times as many.
+    one tree. After a long row there is room for as much again, up to four times `size`, in a tree of at most `largest`
+    nodes: attention over a tree takes the square of them. Where so many of a row's first tokens are `known` and need no
+    computing, they do not count, but for a bound of eight times as many.
 
     >>> [(pack.paths, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
     [({0: [0, 1, 2], 2: [0, 1, 3], 1: [4]}, [1, 2, 3, 5, 4])]
@@ -64,7 +65,8 @@ def packs(rows: Sequence[Sequence[int]], size: int, known: Sequence[int] = ()) -
             yield pack
             pack = Pack()
         if not pack.tokens:
-            most, computed, new = max(size, whole + min(whole, 4 * size)), 0, whole
+            room = min(whole, 4 * size)
+            most, computed, new = max(size, whole, min(whole + room, largest)), 0, whole
         computed += min(new, unknown)
         pack.add(place, rows[place])
     if pack.tokens:

@@ -11,7 +11,7 @@ from elad.abilities import Remembers
 from elad.asks import Prompt
 from elad.experiment import Experiment
 from elad.kinds import describe
-from elad.ledger.events import Kind
+from elad.ledger.events import Event, Kind
 from elad.outcomes import ParseOutcome
 from elad.protocols import Student
 from elad.records import Chain, Problem, derive_seed, digest, from_json, to_json
@@ -112,13 +112,21 @@ def open_problems(world: World, number: int) -> Sequence[Problem]:
     picked = {event.payload["problem_id"] for event in world.ledger.events(Kind.PICK) if event.round < number}
     too_long = {
         event.payload["problem_id"]
-        for event in world.ledger.of(None).events(Kind.DRAFT)
-        if event.payload["outcome"] == ParseOutcome.TOO_LONG
+        for event in _unfit(world)
         if event.round < number or (event.round == number and event.arm != world.ledger.arm)
     }
     closed = picked | too_long
     places = array("Q", (place for place, problem in enumerate(world.pool) if problem.id not in closed))
     return View(places, world.pool.__getitem__)
+
+
+def _unfit(world: World) -> Sequence[Event]:
+    """The drafts of any arm that were found too long so far; each draft is read once, however many rounds ask."""
+    for event in world.ledger.of(None).events(Kind.DRAFT, after=world.drafts_read):
+        world.drafts_read = event.seq
+        if event.payload["outcome"] == ParseOutcome.TOO_LONG:
+            world.unfit.append(event)
+    return world.unfit
 
 
 def to_pick(world: World, number: int, count: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from pydantic import ConfigDict
 from safetensors import SafetensorError
+from torch.nn import Parameter
 from transformers import GenerationConfig
 
 from elad.abilities import Guides
@@ -187,10 +188,15 @@ class TransformersStudent:
         Raises: RunFolderError when it cannot be saved, as on a full disk.
         """
         torch.manual_seed(lesson.seed)
+        model, adapter = self.trainable()
         with _peft_quietly():
-            model, adapter = self.trainable()
-            summary = train(model, self.tokenizer, examples, lesson, write=self.writer(model), progress=progress)
+            summary = train(
+                model, self.tokenizer, examples, lesson,
+                write=self.writer(model), dtype=self.model.dtype, progress=progress,
+            )  # fmt: skip
         if adapter and self.adapted:  # the base folder no longer is what the adapter belongs to
+            for weight in model.parameters():
+                weight.data = weight.data.clone()  # merging writes into what is this student's
             model, adapter = model.merge_and_unload(), False
         manifest = {
             "base": self.settings.model,
@@ -248,11 +254,16 @@ class TransformersStudent:
         return write
 
     def trainable(self) -> tuple[Any, bool]:
-        """A copy of this student's model to train, and whether adapters are what is trained."""
+        """A copy of this student's model to train, and whether adapters are what is trained.
+
+        Weights that are trained are kept in float32: in bfloat16 small steps would round to none. Those that adapters
+        leave as they are lie where this student's do, and must not be written to.
+        """
         lora = self.settings.lora
-        model = copy.deepcopy(self.model)
         if lora is None:
-            return model.float(), False
+            return copy.deepcopy(self.model).float(), False
+        shared = {id(weight): Parameter(weight.data, weight.requires_grad) for weight in self.model.parameters()}
+        model = copy.deepcopy(self.model, shared)
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
@@ -262,7 +273,8 @@ class TransformersStudent:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        return get_peft_model(model, config), True
+        with _peft_quietly():
+            return get_peft_model(model, config), True
 
 
 def arithmetic(dtype: str) -> str:

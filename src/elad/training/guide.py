@@ -1,6 +1,7 @@
 """A model beside the one that learns, whose own predictions are at hand."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +57,18 @@ def _asked(tokenizer: Any) -> list[int]:
     return [*asked, tokenizer.eos_token_id]
 
 
-def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight) -> Tensor:
+def target_logits(model: Any, batch: Mapping[str, Tensor], sight: Sight, dtype: torch.dtype | None = None) -> Tensor:
     """A model's logits `[N, V]` at each target of a packed batch.
 
     The head is applied only where some tree of the batch has a target: logits over the whole vocabulary are the
-    largest thing in memory when a small model is trained.
+    largest thing in memory when a small model is trained. `dtype` is what is multiplied in, where that is not what the
+    weights are kept in.
     """
-    dtype = next(model.parameters()).dtype
-    logits_BKV = model(**called(batch, sight, dtype), logits_to_keep=batch["heads"], use_cache=False).logits
+    weights = next(model.parameters())
+    numbers = weights.dtype if dtype is None else dtype
+    with nullcontext() if numbers is weights.dtype else torch.autocast(weights.device.type, numbers):
+        logits_BKV = model(**called(batch, sight, numbers), logits_to_keep=batch["heads"], use_cache=False).logits
+    if "spots" not in batch:
+        return logits_BKV.squeeze(0)
     tree_N, spot_N = batch["spots"].unbind(-1)
     return logits_BKV[tree_N, spot_N]

@@ -19,6 +19,10 @@ from elad.records import Example, Message
 
 IGNORED = -100
 """The label of a position that carries no loss."""
+TREE = 512
+"""Nodes of a tree, unless it begins with a long row."""
+LARGEST = 1024
+"""Nodes that no tree gets more of by the rows after its first: two long ones are not put into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,16 +140,17 @@ def places_of(tokenizer: Any, text: str) -> list[tuple[int, int]]:
     return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
 
 
-def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dict[str, Any]:
+def collate(rows: Sequence[Row], size: int = TREE, *, pairs: bool = False) -> dict[str, Any]:
     """R rows packed into B trees of about `size` nodes each (`elad.packing`), the last token of each row left out.
 
     Besides what `laid_out` gives, of the N targets: `heads` `[K]`, the nodes of any tree after which a target comes;
-    `spots` `[N, 2]`, for each target its tree and its place in `heads`; `targets`, `rows` and `weights` `[N]`, its
-    token, its row and how much it counts. `references` `[R]` where rows have one; where they have places `places`
-    `[N, 2]`, and `texts`, a tuple of R. `labels` is for the Trainer, which counts what is not `IGNORED` in it, with or
-    without the first: a label for each target, or for each of `pairs`.
+    `spots` `[N, 2]`, for each target its tree and its place in `heads`, left out where one tree has them all and in
+    that order: the N lines of logits over the whole vocabulary need no copy then; `targets`, `rows` and `weights`
+    `[N]`, its token, its row and how much it counts. `references` `[R]` where rows have one; where they have places
+    `places` `[N, 2]`, and `texts`, a tuple of R. `labels` is for the Trainer, which counts what is not `IGNORED` in it,
+    with or without the first: a label for each target, or for each of `pairs`.
     """
-    trees = list(packs([row.ids[:-1] for row in rows], size))
+    trees = list(packs([row.ids[:-1] for row in rows], size, largest=LARGEST))
     before = [
         (place, node, i, at)
         for place, tree in enumerate(trees)
@@ -155,16 +160,18 @@ def collate(rows: Sequence[Row], size: int = 512, *, pairs: bool = False) -> dic
     ]
     heads = sorted({node for _, node, _, _ in before})
     spots = {node: spot for spot, node in enumerate(heads)}
+    placed = [(place, spots[node]) for place, node, _, _ in before]
     tokens = [rows[i].ids[at] for _, _, i, at in before]
     counted = [0] * (len(rows) // 2) if pairs else tokens
     batch: dict[str, Any] = {
         "heads": torch.tensor(heads),
-        "spots": torch.tensor([[place, spots[node]] for place, node, _, _ in before]),
         "targets": torch.tensor(tokens),
         "rows": torch.tensor([i for _, _, i, _ in before]),
         "weights": torch.tensor([_weight(rows[i], at) for _, _, i, at in before]),
         "labels": torch.tensor([IGNORED, *counted]),
     }
+    if placed != [(0, spot) for spot in range(len(heads))]:
+        batch["spots"] = torch.tensor(placed)
     references = [row.reference for row in rows if row.reference is not None]
     if references:
         batch["references"] = torch.tensor(references)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,18 +28,20 @@ from elad.records import Example, derive_seed
 from elad.settings import Training
 from elad.training.batches import Item, Items, Serving, encoded, in_pairs, packed, referred
 from elad.training.guide import ModelGuide, target_logits
+from elad.training.rows import LARGEST
 
 Progress = Callable[[float], None]
 """Called with the share of optimiser steps that are done, 0..1."""
 
 
-def train(
+def train(  # noqa: PLR0913 - who learns what from what, and who is told
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
     lesson: Lesson,
     *,
     write: Write,
+    dtype: torch.dtype | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains `model` in place; gives a summary of rows, tokens, steps and losses.
@@ -46,7 +49,9 @@ def train(
     Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
-    Raises: StudentError where a guide reads other tokens.
+    `dtype` is what the model multiplies in where its weights are kept in single precision (`target_logits`); losses,
+    gradients of weights and the optimiser are in that of the weights.
+    Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
     """
     training, seed = lesson.training, lesson.seed
     sizes = _sizes(lesson, model, tokenizer)
@@ -59,11 +64,13 @@ def train(
     if not fitting:
         return summary | {"steps": 0}
     sight = Sight.of(cast("Any", model).config)
-    if next(model.parameters()).device.type == "cpu":
-        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s).
+    longest = training.max_length if lesson.feed else max(len(row) for item in fitting for row in item.rows)
+    if next(model.parameters()).device.type == "cpu" and longest <= LARGEST:
+        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s),
+        # but keeps no scores of all nodes for all nodes, of each head of each layer.
         cast("Any", model).set_attn_implementation("eager")
     if Need.REFERENCE in lesson.objective.needs:
-        fitting = referred(model, fitting, training.micro_batch_size, sight)
+        fitting = referred(model, fitting, training.micro_batch_size, sight, dtype)
     learn, check = split(fitting, training, seed)
     if training.gradient_checkpointing:
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
@@ -79,12 +86,15 @@ def train(
             callbacks=[*_callbacks(training, progress, serving, checked=bool(check)), *own],
         )
         trainer.lesson, trainer.sight, trainer.check, trainer.parts = lesson, sight, check, defaultdict(float)
+        trainer.dtype = dtype
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
         torch.manual_seed(seed)
         result = trainer.train()
         history = trainer.state.log_history
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters() if weight.requires_grad):
+        raise _diverged("a weight is not finite after the last step", training)
     return summary | {
         "steps": result.global_step,
         "target_tokens": sum(len(row) - row.target_start for item in learn for row in item.rows),
@@ -143,9 +153,11 @@ def split(items: Sequence[Item], training: Training, seed: int) -> tuple[list[It
     )
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight) -> LossSum:
-    """The objective's sum and count over one packed batch (`rows.collate`)."""
-    logits_NV = target_logits(model, batch, sight)
+def step_loss(
+    model: nn.Module, batch: Mapping[str, Any], lesson: Lesson, sight: Sight, dtype: torch.dtype | None = None
+) -> LossSum:
+    """The objective's sum and count over one packed batch (`rows.collate`), of `target_logits` in that `dtype`."""
+    logits_NV = target_logits(model, batch, sight, dtype)
     view = None
     if Need.GUIDE in lesson.objective.needs:
         if lesson.guide is None:
@@ -183,11 +195,14 @@ class _ElaTrainer(Trainer):
 
     lesson: Lesson
     sight: Sight
+    dtype: torch.dtype | None
     check: Sequence[Item]
-    parts: defaultdict[str, float]
-    """Of the loss since they were last told, by name: of each step, a mean over its targets."""
+    parts: defaultdict[str, Tensor | float]
+    """Of a loss of several, by name, since they were last told: the mean over the targets of each step, summed."""
     told: int = 0
     """The step when that was."""
+    so_far: Tensor | float = 0.0
+    """The loss of the step under way."""
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """A step's micro-batches, and how many targets (or pairs) are in them all."""
@@ -201,18 +216,33 @@ class _ElaTrainer(Trainer):
         """The loss divided by the targets (or pairs) of the whole step, not of the micro-batch."""
         if num_items_in_batch is None:
             raise RuntimeError("the Trainer did not count the step's targets: the loss would be a mean of means")
-        loss = step_loss(model, inputs, self.lesson, self.sight)
-        for name, part in loss.parts.items():
-            self.parts[name] += part.item() / int(num_items_in_batch)
+        loss = step_loss(model, inputs, self.lesson, self.sight, self.dtype)
+        if len(loss.parts) > 1:
+            for name, part in loss.parts.items():
+                self.parts[name] += part / num_items_in_batch
         mean = loss.total / num_items_in_batch
         return (mean, {}) if return_outputs else mean
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """A micro-batch's share of the step's loss, which is looked at once a step.
+
+        Raises: StudentError where it is not finite, before the weights go by it.
+        """
+        share = super().training_step(*args, **kwargs)
+        self.so_far = self.so_far + share
+        if self.accelerator.sync_gradients:  # the last of the step
+            loss, self.so_far = float(self.so_far), 0.0
+            if not isfinite(loss):
+                told = f"the loss of step {self.state.global_step + 1} of {self.state.max_steps} is {loss}"
+                raise _diverged(told, self.lesson.training)
+        return share
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """What the Trainer tells of an epoch, and beside its loss what that is the sum of."""
         if "loss" in logs:
             steps, self.told = self.state.global_step - self.told, self.state.global_step
-            if len(self.parts) > 1:
-                logs["parts"] = {name: round(part / steps, 6) for name, part in self.parts.items()}
+            if self.parts:
+                logs["parts"] = {name: round(float(part) / steps, 6) for name, part in self.parts.items()}
             self.parts.clear()
         super().log(logs, start_time)
 
@@ -224,13 +254,18 @@ class _ElaTrainer(Trainer):
         with torch.no_grad():
             for start in range(0, len(self.check), size):
                 batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
-                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight)
+                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight, self.dtype)
                 total, count = total + float(loss.total), count + int(loss.count)
         cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _diverged(told: str, training: Training) -> StudentError:
+    lower = f"lower training.learning_rate ({training.learning_rate:g})"
+    return StudentError(f"training: {told}, and no student is saved; {lower}")
 
 
 class _Report(TrainerCallback):
@@ -293,6 +328,7 @@ def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -
         load_best_model_at_end=checked,
         metric_for_best_model="eval_loss" if checked else None,
         logging_strategy="epoch",
+        logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
