@@ -15,7 +15,7 @@ from elad.errors import InputError, RunFolderError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
-from elad.report.compare import compare
+from elad.report.compare import compare, judged
 from elad.report.plots import caption, missing, plot
 from elad.report.status import status
 from elad.report.verdict import arms_table, remarks, saving_table, sentence
@@ -161,6 +161,15 @@ def test_what_cannot_be_compared_is_refused_by_name(runs: Path, tmp_path: Path) 
         compare([runs / "elad-0"])
     with pytest.raises(RunFolderError, match="not a run folder"):
         compare([runs / "elad-0", tmp_path / "none"])
+
+
+def test_an_arm_alone_has_nothing_to_be_compared_with(runs: Path, tmp_path: Path) -> None:
+    done = elad("compare", str(runs / "elad-0"), str(runs / "elad-1"), cwd=tmp_path)
+    assert (done.returncode, "nothing to compare" in done.stderr) == (2, True), done.stderr
+    _, arms = compare(folders(runs, 0))
+    for few in (arms[:1], []):
+        with pytest.raises(RunFolderError, match="nothing to compare with: expected the runs of two arms, got "):
+            judged(few)
 
 
 def test_a_run_without_a_round_is_refused(runs: Path, tmp_path: Path) -> None:
