@@ -163,6 +163,19 @@ def test_what_cannot_be_compared_is_refused_by_name(runs: Path, tmp_path: Path) 
         compare([runs / "elad-0", tmp_path / "none"])
 
 
+@pytest.mark.parametrize("name", ["elad", "random"])
+def test_runs_of_another_base_student_are_refused(runs: Path, tmp_path: Path, name: str) -> None:
+    """As by `dtype: auto` on two machines: the settings are alike, weights or numbers are not."""
+    other = Path(shutil.copytree(runs / f"{name}-1", tmp_path / "other"))
+    with Ledger(other, write=True) as ledger:
+        identity = json.loads(ledger.meta("identity") or "")
+        changed = json.dumps(identity | {"student": "f00d-float32"})
+        ledger._db.execute("UPDATE meta SET value = ? WHERE name = 'identity'", (changed,))
+    words = rf"student: other untrained weights or numbers \({identity['student']} and f00d-float32\)$"
+    with pytest.raises(RunFolderError, match=words):
+        compare([runs / "elad-0", runs / "random-0", other])
+
+
 def test_an_arm_alone_has_nothing_to_be_compared_with(runs: Path, tmp_path: Path) -> None:
     done = elad("compare", str(runs / "elad-0"), str(runs / "elad-1"), cwd=tmp_path)
     assert (done.returncode, "nothing to compare" in done.stderr) == (2, True), done.stderr
