@@ -16,7 +16,7 @@ from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
 from elad.report.compare import compare, judged
-from elad.report.plots import caption, missing, plot
+from elad.report.plots import MOST_ARMS, caption, looks, missing, plot
 from elad.report.status import status
 from elad.report.verdict import arms_table, remarks, saving_table, sentence
 
@@ -264,6 +264,21 @@ def test_the_tables_hold_every_arm_and_cost(runs: Path) -> None:
     found, _ = compare(folders(runs, 0, 1))
     assert arms_table(found).row_count == 2
     assert saving_table(found).row_count == 4
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 13, MOST_ARMS])
+def test_each_arm_of_a_plot_looks_like_no_other(count: int) -> None:
+    found = looks(count)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert len({(look[one], look[other]) for look in found}) == count
+    for alone in range(3):
+        assert len({look[alone] for look in found}) == min(count, 5)
+
+
+def test_more_arms_than_a_plot_tells_apart_are_refused(runs: Path, tmp_path: Path) -> None:
+    found, arms = compare(folders(runs, 0))
+    with pytest.raises(InputError, match=f"tells {MOST_ARMS} arms apart, not {MOST_ARMS + 1}"):
+        plot(found, [arms[0]] * (MOST_ARMS + 1), tmp_path / "many.svg")
 
 
 def test_the_plot_is_the_same_each_time_and_says_what_it_shows(runs: Path, tmp_path: Path) -> None:
