@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elad import training
 from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
 from elad.methods.elad import experiment
@@ -95,13 +96,19 @@ def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
     """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
 
     `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`,
-    and trained anew only where something else than before decides what it is.
+    and trained anew only where something else than before decides what it is: its configuration, or the trainer's code.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
-    with World.open(given, Path("runs/warmed") / digest(given.identity())) as world:
+    with World.open(given, Path("runs/warmed") / digest([given.identity(), trainer()])) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
     return student, given
+
+
+def trainer() -> dict[str, str]:
+    """The code of `elad.training` by file."""
+    room = Path(training.__path__[0])
+    return {str(path.relative_to(room)): path.read_text(encoding="utf-8") for path in sorted(room.rglob("*.py"))}
 
 
 def drafted(student: Any, given: Experiment, source: Sequence[str], count: int) -> list[tuple[Problem, Chain]]:
