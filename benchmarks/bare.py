@@ -1,5 +1,6 @@
 """What the benchmarks of the student compare with: the same work by `transformers` alone, as one would write it."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -92,13 +93,24 @@ class Bare:
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
+def choose_model(parser: argparse.ArgumentParser) -> None:
+    """The option that takes another student than the demo's."""
+    parser.add_argument("--model", help="a student's folder, taken as it is; by default the demo's after its warm-up")
+
+
+def warmed(batch: int, tokens: int, model: str | None = None) -> tuple[TransformersStudent, Experiment]:
     """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
 
     `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`,
     and trained anew only where something else than before decides what it is: its configuration, or the trainer's code.
+    Where a `model` is given, that is the student, and it learns nothing.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
+    if model:
+        given = given.but([f"student.model={model}"])
+        chosen = given.student.open()
+        assert isinstance(chosen, TransformersStudent)
+        return chosen, given
     with World.open(given, Path("runs/warmed") / digest([given.identity(), trainer()])) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
