@@ -1,5 +1,6 @@
 """What the benchmarks of the student compare with: the same work by `transformers` alone, as one would write it."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from elad import training
 from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
 from elad.methods.elad import experiment
@@ -127,17 +129,34 @@ class Patient:
         return self.student.generate(prompts, sampling)
 
 
-def warmed(batch: int, tokens: int) -> tuple[TransformersStudent, Experiment]:
+def choose_model(parser: argparse.ArgumentParser) -> None:
+    """The option that takes another student than the demo's."""
+    parser.add_argument("--model", help="a student's folder, taken as it is; by default the demo's after its warm-up")
+
+
+def warmed(batch: int, tokens: int, model: str | None = None) -> tuple[TransformersStudent, Experiment]:
     """The demo's student after its warm-up rows, which end their chains by themselves, and the demo's experiment.
 
     `batch` replies are written side by side, and drafts have at most `tokens` tokens. It is kept under `runs/warmed`,
-    and trained anew only where something else than before decides what it is.
+    and trained anew only where something else than before decides what it is: its configuration, or the trainer's code.
+    Where a `model` is given, that is the student, and it learns nothing.
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
-    with World.open(given, Path("runs/warmed") / digest(given.identity())) as world:
+    if model:
+        given = given.but([f"student.model={model}"])
+        chosen = given.student.open()
+        assert isinstance(chosen, TransformersStudent)
+        return chosen, given
+    with World.open(given, Path("runs/warmed") / digest([given.identity(), trainer()])) as world:
         student = learn(world, 0)
     assert isinstance(student, TransformersStudent)
     return student, given
+
+
+def trainer() -> dict[str, str]:
+    """The code of `elad.training` by file."""
+    room = Path(training.__path__[0])
+    return {str(path.relative_to(room)): path.read_text(encoding="utf-8") for path in sorted(room.rglob("*.py"))}
 
 
 def drafted(student: Any, given: Experiment, source: Sequence[str], count: int) -> list[tuple[Problem, Chain]]:

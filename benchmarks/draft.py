@@ -1,6 +1,6 @@
 """Drafting against bare `transformers.generate`: the same questions, sampling and student, turn about in one run.
 
-    python benchmarks/draft.py [--questions 120] [--batch 32] [--tokens 64] [--bare 8 16] [--fixed]
+    python benchmarks/draft.py [--questions 120] [--batch 32] [--tokens 64] [--bare 8 16] [--fixed] [--model FOLDER]
 
 The student is the demo's after its warm-up, whose replies end by themselves at different lengths; with `--fixed`
 none ends before its bound. The bare side has that of the batch sizes which is best for it in a turn that is not
@@ -12,7 +12,7 @@ import argparse
 import json
 import statistics
 
-from bare import Bare, drafted, seconds_of, turns, warmed, without_end
+from bare import Bare, choose_model, drafted, seconds_of, turns, warmed, without_end
 
 BATCHES = (8, 16, 32, 64)
 SOURCE = ["pool.jsonl"]
@@ -28,8 +28,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fixed", action="store_true")
+    choose_model(parser)
     args = parser.parse_args()
-    student, given = warmed(args.batch, args.tokens)
+    student, given = warmed(args.batch, args.tokens, args.model)
     given = given.but(["drafting.temperature=0.7"])
     if args.fixed:
         without_end(student)

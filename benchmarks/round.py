@@ -1,6 +1,6 @@
 """The student's part of a round (draft, score, evaluate) against the same by bare `transformers`, in one run.
 
-    python benchmarks/round.py [--questions 32] [--heldout 16] [--samples 5] [--batch 32] [--repeats 2]
+    python benchmarks/round.py [--questions 32] [--heldout 16] [--samples 5] [--batch 32] [--repeats 2] [--model FOLDER]
 
 Both sides draft, score (intra and inter, M continuations) and answer the same questions with the demo's student
 after its warm-up. Training is `benchmarks/train.py`; the teacher's time is its own. The last line is JSON; `ratio` is
@@ -15,7 +15,7 @@ from collections import defaultdict
 from contextlib import nullcontext
 from typing import Any
 
-from bare import Bare, drafted, ratios, turns, warmed
+from bare import Bare, choose_model, drafted, ratios, turns, warmed
 
 from elad.uncertainty.elad import Elad
 
@@ -31,8 +31,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=2)
+    choose_model(parser)
     args = parser.parse_args()
-    student, given = warmed(args.batch, args.tokens)
+    student, given = warmed(args.batch, args.tokens, args.model)
     measure = Elad(samples=args.samples)
     stages: dict[str, dict[str, list[float]]] = {"elad": defaultdict(list), "bare": defaultdict(list)}
 

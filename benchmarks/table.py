@@ -4,14 +4,16 @@
 
 Each is a process of its own, one after the other; nothing else should run meanwhile. What a benchmark compares with
 may need an environment of its own, which a variable names (ELAD_POLYGRAPH, ELAD_VLLM: its python); without it the row
-says so. The rows lie in OUT/rows.jsonl, and what was measured by the same command is not measured again; OUT/speed.svg
-is their picture. The last line is JSON: `met` is how many of the `figures` that were measured meet their target. Exit
-status 1 where a benchmark failed.
+says so. The rows lie in OUT/rows.jsonl, and what the same command measured of the same commit, processor and numbers is
+not measured again, unless `src` or `benchmarks` differ from the commit; OUT/speed.svg is their picture. The last line
+is JSON: `met` is how many of the `figures` that were measured meet their target. Exit status is 1
+where a benchmark failed.
 """
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+
+from elad.students.transformers import arithmetic
 
 HERE = Path(__file__).resolve().parent
 
@@ -131,7 +135,8 @@ def main() -> None:
     kept = args.out / "rows.jsonl"
     wanted = [row for row in ROWS if not args.only or row.name in args.only]
     known = map(json.loads, kept.read_text("utf-8").splitlines()) if kept.exists() else ()
-    by_command: dict[str, dict[str, Any]] = {told["command"]: told for told in known}
+    made = circumstances(HERE.parent)
+    by_command: dict[str, dict[str, Any]] = {told["command"]: told for told in known if reusable(told, made)}
     found: dict[str, dict[str, Any]] = {}
     failed: list[str] = []
     for row in wanted:
@@ -141,7 +146,7 @@ def main() -> None:
             if told is None:
                 failed.append(row.name)
                 continue
-            by_command[command] = told | {"command": command}
+            by_command[command] = told | {"command": command} | made
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(by_command[command]) + "\n")
         if command in by_command:
@@ -154,6 +159,33 @@ def main() -> None:
         picture(wanted, found, args.out / "speed.svg")
     print(json.dumps({"name": "table", "met": sum(figures), "figures": len(figures), "failed": failed}))
     sys.exit(1 if failed else 0)
+
+
+def circumstances(checkout: Path) -> dict[str, str | None]:
+    """What decides a figure besides its command: the commit (None where code differs from it), processor, numbers."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(checkout), *words], stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=all", "--", "src", "benchmarks")
+    return {
+        "commit": None if changed else git("rev-parse", "HEAD"),
+        "processor": processor(Path("/proc/cpuinfo")),
+        "numbers": arithmetic("auto"),
+    }
+
+
+def processor(told: Path) -> str:
+    """The processor's name, by the kernel where that tells it."""
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def reusable(told: dict[str, Any], made: dict[str, str | None]) -> bool:
+    """Whether a row that was kept is what its command would measure now; one of changed code never is."""
+    return made["commit"] is not None and all(told.get(key) == value for key, value in made.items())
 
 
 def measured(command: str) -> dict[str, Any] | None:

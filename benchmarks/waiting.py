@@ -1,6 +1,6 @@
 """How long the student waits for the teacher in a run: the most that doing both at once could save.
 
-    python benchmarks/waiting.py [--latency-ms 2000] [--questions 20] [--rounds 2] [--pool 120]
+    python benchmarks/waiting.py [--latency-ms 2000] [--questions 20] [--rounds 2] [--pool 120] [--heldout 60]
 
 The demo's run, but that the teacher is an endpoint (a local server that answers after a latency, with the recorded
 rationale of the question) and the judge is `rollout`, whose revisions ask the student too. Waiting is what `revise`
@@ -31,8 +31,10 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--pool", type=int, default=120)
+    parser.add_argument("--heldout", type=int, default=60)
+    parser.add_argument("--model", help="a folder or name that the demo's student is taken from in place of its own")
     args = parser.parse_args()
-    given = experiment()
+    given = experiment().but([f"student.model={args.model}"] if args.model else [])
     pool = read(["pool.jsonl"], columns={}, limit=None, base=given.base)
     known = {one.question: f"{one.rationale}\n{given.task.conclusion(one, one.answer or '')}" for one in pool}
 
@@ -41,7 +43,12 @@ def main() -> None:
 
     with ChaosTeacher(latency_ms=args.latency_ms, answer=answer) as server, tempfile.TemporaryDirectory() as scratch:
         planned = given.but(
-            [f"rounds.questions={args.questions}", f"rounds.count={args.rounds}", f"data.limit.pool={args.pool}"],
+            [
+                f"rounds.questions={args.questions}",
+                f"rounds.count={args.rounds}",
+                f"data.limit.pool={args.pool}",
+                f"data.limit.heldout={args.heldout}",
+            ],
             teacher={"kind": "openai", "base_url": server.base_url, "model": "m", "cache": False},
             reviser={"kind": "first_error"},
         )

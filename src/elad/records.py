@@ -169,6 +169,8 @@ class Past:
     by: str | None
     """Which of several selectors picked it; None where there is one."""
     outcome: RevisionOutcome
+    changed: bool
+    """Whether what is to be learnt answers otherwise than the student had; False where nothing is."""
     charge: Charge
 
 

@@ -15,8 +15,8 @@ from elad.errors import InputError, RunFolderError
 from elad.experiment import Data
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
-from elad.report.compare import compare
-from elad.report.plots import caption, missing, plot
+from elad.report.compare import compare, judged
+from elad.report.plots import MOST_ARMS, caption, looks, missing, plot
 from elad.report.status import status
 from elad.report.verdict import arms_table, remarks, saving_table, sentence
 
@@ -163,6 +163,28 @@ def test_what_cannot_be_compared_is_refused_by_name(runs: Path, tmp_path: Path) 
         compare([runs / "elad-0", tmp_path / "none"])
 
 
+@pytest.mark.parametrize("name", ["elad", "random"])
+def test_runs_of_another_base_student_are_refused(runs: Path, tmp_path: Path, name: str) -> None:
+    """As by `dtype: auto` on two machines: the settings are alike, weights or numbers are not."""
+    other = Path(shutil.copytree(runs / f"{name}-1", tmp_path / "other"))
+    with Ledger(other, write=True) as ledger:
+        identity = json.loads(ledger.meta("identity") or "")
+        changed = json.dumps(identity | {"student": "f00d-float32"})
+        ledger._db.execute("UPDATE meta SET value = ? WHERE name = 'identity'", (changed,))
+    words = rf"student: other untrained weights or numbers \({identity['student']} and f00d-float32\)$"
+    with pytest.raises(RunFolderError, match=words):
+        compare([runs / "elad-0", runs / "random-0", other])
+
+
+def test_an_arm_alone_has_nothing_to_be_compared_with(runs: Path, tmp_path: Path) -> None:
+    done = elad("compare", str(runs / "elad-0"), str(runs / "elad-1"), cwd=tmp_path)
+    assert (done.returncode, "nothing to compare" in done.stderr) == (2, True), done.stderr
+    _, arms = compare(folders(runs, 0))
+    for few in (arms[:1], []):
+        with pytest.raises(RunFolderError, match="nothing to compare with: expected the runs of two arms, got "):
+            judged(few)
+
+
 def test_a_run_without_a_round_is_refused(runs: Path, tmp_path: Path) -> None:
     empty = made(tmp_path / "empty", "random", 0, "budget.questions=0")
     with pytest.raises(RunFolderError, match="no round after the baseline"):
@@ -242,6 +264,21 @@ def test_the_tables_hold_every_arm_and_cost(runs: Path) -> None:
     found, _ = compare(folders(runs, 0, 1))
     assert arms_table(found).row_count == 2
     assert saving_table(found).row_count == 4
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 13, MOST_ARMS])
+def test_each_arm_of_a_plot_looks_like_no_other(count: int) -> None:
+    found = looks(count)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert len({(look[one], look[other]) for look in found}) == count
+    for alone in range(3):
+        assert len({look[alone] for look in found}) == min(count, 5)
+
+
+def test_more_arms_than_a_plot_tells_apart_are_refused(runs: Path, tmp_path: Path) -> None:
+    found, arms = compare(folders(runs, 0))
+    with pytest.raises(InputError, match=f"tells {MOST_ARMS} arms apart, not {MOST_ARMS + 1}"):
+        plot(found, [arms[0]] * (MOST_ARMS + 1), tmp_path / "many.svg")
 
 
 def test_the_plot_is_the_same_each_time_and_says_what_it_shows(runs: Path, tmp_path: Path) -> None:

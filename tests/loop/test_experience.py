@@ -76,6 +76,17 @@ def test_a_selector_that_looks_where_questions_lie_is_told_where_the_bought_ones
     assert found == [1] * 30 + [2] * 30 + [3] * 30
 
 
+@pytest.mark.parametrize("reviser", ["rewrite", "answer_only"])
+def test_a_fresh_explanation_changes_what_ended_elsewhere(tmp_path: Path, reviser: str) -> None:
+    told = listened(tmp_path, selector=Listener(), reviser={"kind": reviser}, rounds={"count": 3, "questions": 14})
+    assert {past.outcome for past in told[2]} == {RevisionOutcome.REWRITTEN}
+    task = experiment().task
+    for past in told[2]:
+        gold = past.problem.answer
+        assert past.changed is not task.same(task.parse(past.chain, past.problem).answer, gold, past.problem)
+    assert {past.changed for past in told[2]} == {True, False}
+
+
 def test_what_failed_says_nothing(tmp_path: Path) -> None:
     told = listened(tmp_path, selector=Listener(), teacher={"kind": "fake", "faults": {"refused": 0.5}})
     with Ledger(tmp_path, write=False) as ledger:

@@ -53,7 +53,7 @@ class Watching:
 
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_pool_of_files_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: bool) -> None:
-    monkeypatch.setattr(drafting, "DRAFT_CHUNK", 8)
+    monkeypatch.setattr(drafting, "ALONG_CHUNK" if scored else "DRAFT_CHUNK", 8)
     data = written(tmp_path)
     selector = Watching(needs_scores=scored, before=alive())
     rounds = run(experiment("rounds.count=1", data=data, selector=selector), tmp_path / "run")

@@ -2,17 +2,26 @@
 
 import subprocess
 import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from loop_kit import experiment, history
+from loop_kit import experiment, history, problems
 
 from elad.errors import RunFolderError
+from elad.experiment import Data
+from elad.interrupt import Stopped
 from elad.ledger.events import Kind, Ledger
 from elad.loop import run
+from elad.progress import Advance, Silent
+from elad.records import StepScores
 from elad.report.status import status
 from elad.students.fake import FakeStudent
+from elad.uncertainty.beliefs import Draft
+from elad.uncertainty.elad import Elad
 
 KILLED_AT = """
 import os, signal, sys
@@ -119,6 +128,39 @@ def test_killed_while_a_student_is_trained_or_saved(whole: Path, tmp_path: Path,
     run(experiment(), tmp_path)
     assert history(tmp_path) == history(whole)
     assert no_request_is_answered_twice(tmp_path)
+
+
+def test_what_was_drafted_and_scored_before_an_interruption_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a pool of two and a half chunks: neither its end nor the display waits for all of it."""
+    given = experiment("rounds.count=1", data=Data(pool=problems(80, 1, "p"), heldout=problems(4, 2, "h")))
+    done, makes = list[int](), list[int]()
+
+    class Watched(Silent):
+        @contextmanager
+        def stage(self, round: int, name: str, total: int) -> Generator[Advance]:
+            yield done.append if name == "draft, score" else lambda _: None
+
+    measure = Elad.__call__
+
+    def interrupted(self: Elad, drafts: Sequence[Draft], *rest: Any) -> list[StepScores]:
+        makes.append(len(drafts))
+        if len(makes) == 2:
+            raise Stopped
+        return measure(self, drafts, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Elad, "__call__", interrupted)
+        with pytest.raises(Stopped):
+            run(given, tmp_path / "half", Watched())
+    assert (done, makes) == ([32], [32, 32])
+    with Ledger(tmp_path / "half", write=False) as ledger:
+        assert [sum(1 for _ in ledger.events(kind)) for kind in (Kind.DRAFT, Kind.SCORE)] == [32, 32]
+    run(given, tmp_path / "half", Watched())
+    assert done == [32, 32, 32, 16]
+    run(given, tmp_path / "whole")
+    assert history(tmp_path / "half") == history(tmp_path / "whole")
 
 
 def no_request_is_answered_twice(folder: Path) -> bool:

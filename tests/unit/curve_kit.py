@@ -1,7 +1,7 @@
 """Learning curves by simulation: the accuracy of each arm is known exactly, and seeds and questions vary as told."""
 
 from collections.abc import Sequence
-from math import exp, sqrt
+from math import ceil, exp, sqrt
 from random import Random
 from statistics import NormalDist
 
@@ -63,3 +63,8 @@ def plain(costs: list[float], right: list[list[bool]], seed: int = 0) -> Curve:
 def most_misses(times: int, rate: float = 0.025) -> int:
     """How many misses lie within three binomial standard errors of so many at that rate: 999 of 1,000 times or more."""
     return int(times * rate + 3 * sqrt(times * rate * (1 - rate)))
+
+
+def least_misses(times: int, rate: float) -> int:
+    """As few misses as that rate leads to, to the other side: an interval that misses less often is too wide."""
+    return ceil(times * rate - 3 * sqrt(times * rate * (1 - rate)))

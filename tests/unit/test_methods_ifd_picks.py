@@ -43,6 +43,7 @@ def past() -> list[Past]:
             embedding=(0.0, 1.0, 1.0),
             by=None,
             outcome=RevisionOutcome.REWRITTEN,
+            changed=True,
             charge=Charge(),
         )
     ]

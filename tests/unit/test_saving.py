@@ -77,7 +77,10 @@ def test_a_great_saving_is_measured() -> None:
 
 @pytest.mark.parametrize(("seeds", "pace", "luck"), [(3, 1.0, 0.03), (4, 2.0, 0.0), (2, 2.0, 0.03)])
 def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -> None:
-    """An arm of pace p saves 1 - 1/p at every accuracy. An open end covers all below it."""
+    """An arm of pace p saves 1 - 1/p at every accuracy. An open end covers all below it.
+
+    To each side it is the bound of a whole curve, not of a point, and so too wide: what it finds is told below.
+    """
     rng = Random(f"{seeds} {pace} {luck}")
     truth, times, below, above = 1 - 1 / pace, 200, 0, 0
     for _ in range(times):
@@ -89,6 +92,18 @@ def test_the_interval_of_a_saving_covers(seeds: int, pace: float, luck: float) -
         below += found.high < truth
         above += found.low is not None and found.low > truth
     assert max(below, above) <= most_misses(times)
+
+
+def test_a_saving_that_is_plain_is_found_both_ways() -> None:
+    rng = Random("plain")
+    times, saves, costs = 20, 0, 0
+    for _ in range(times):
+        easy = questions(rng, 60)
+        arm, reference = simulated(rng, easy, seeds=5, pace=4.0), simulated(rng, easy, seeds=5)
+        found, back = saving(arm, reference, "tokens", 0.4), saving(reference, arm, "tokens", 0.4)
+        saves += found.low is not None and found.low > 0
+        costs += back.high is not None and back.high < 0
+    assert min(saves, costs) >= 16
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -105,6 +120,18 @@ def test_an_arm_that_never_gets_there_seldom_seems_to(seeds: int) -> None:
     assert missed <= most_misses(times)
 
 
+def test_an_arm_that_is_far_above_from_its_first_round_on_is_found() -> None:
+    """The other side of the test above: most low ends are numbers where there is one."""
+    rng, rising = Random("far above"), [0.15 + 0.035 * number for number in range(11)]
+    times, found = 20, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arm = drawn(rng, easy, [0.15] + [0.75] * 10, seeds=5, unrest=0.06)
+        reference = drawn(rng, easy, rising, seeds=5, unrest=0.06)
+        found += saving(arm, reference, "tokens", final_accuracy(reference, "tokens")).low is not None
+    assert found >= 12
+
+
 def test_two_plateaus_seldom_seem_to_differ() -> None:
     """A low end above 0, or a high end below: one in forty each."""
     rng, flat = Random("plateaus"), [0.15] + [0.5] * 10
@@ -117,6 +144,17 @@ def test_two_plateaus_seldom_seem_to_differ() -> None:
         saves += found.low is not None and found.low > 0
         costs += found.high < 0 or (found.beyond and found.high <= 0)
     assert max(saves, costs) <= most_misses(times)
+
+
+def test_two_plateaus_that_lie_far_apart_seem_to_differ() -> None:
+    rng, times, costs = Random("apart"), 20, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        low, high = (drawn(rng, easy, [0.15] + [top] * 10, seeds=4, unrest=0.06) for top in (0.5, 0.8))
+        found = saving(low, high, "tokens", final_accuracy(high, "tokens"))
+        assert found.high is not None
+        costs += found.high < 0 or (found.beyond and found.high <= 0)
+    assert costs >= 15
 
 
 def test_areas_are_compared_question_by_question() -> None:
@@ -136,6 +174,15 @@ def test_the_area_covers_where_arms_are_alike() -> None:
         below += found.high < 0
         above += found.low > 0
     assert max(below, above) <= most_misses(times)
+
+
+def test_the_area_shows_an_arm_that_is_plainly_better() -> None:
+    rng, times, found = Random(10), 30, 0
+    for _ in range(times):
+        easy = questions(rng, 50)
+        arm, reference = simulated(rng, easy, seeds=5, pace=4.0), simulated(rng, easy, seeds=5)
+        found += mean_difference(area_differences(arm, reference, "tokens")).low > 0
+    assert found >= 24
 
 
 def test_a_band_holds_its_curve_and_is_paired() -> None:

@@ -98,7 +98,7 @@ def test_core_set_takes_what_is_farthest_from_all_before(points: list[tuple[int,
 def bought(charge: Charge | None = None, *, at: tuple[float, ...] | None = None, text: str = "") -> Past:
     return Past(
         round=1, problem=Problem(id="bought", question=""), chain=text, aggregate=None, parts={}, embedding=at,
-        by=None, outcome=RevisionOutcome.REPAIRED, charge=charge or Charge(),
+        by=None, outcome=RevisionOutcome.REPAIRED, changed=True, charge=charge or Charge(),
     )  # fmt: skip
 
 

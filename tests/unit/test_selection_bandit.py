@@ -40,7 +40,7 @@ class Row:
         return [f"{self.letter}{place}" for place in range(allowance)]
 
 
-def past(by: str, outcome: Outcome, charge: Charge | None = None, number: int = 1) -> Past:
+def past(by: str, outcome: Outcome, charge: Charge | None = None, number: int = 1, *, changed: bool = True) -> Past:
     problem = Problem(id=f"{by} {number}", question="How many?")
     return Past(
         round=number,
@@ -51,6 +51,7 @@ def past(by: str, outcome: Outcome, charge: Charge | None = None, number: int = 
         embedding=None,
         by=by,
         outcome=outcome,
+        changed=changed,
         charge=charge or Charge(calls=1),
     )
 
@@ -145,12 +146,19 @@ BANDIT = Bandit(arms=(Row(letter="a"), Row(letter="b")))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "earns"),
-    [(Outcome.REPAIRED, True), (Outcome.REWRITTEN, True), (Outcome.ACCEPTED, False), (Outcome.WRONG_END, False)],
+    ("outcome", "changed", "earns"),
+    [
+        (Outcome.REPAIRED, True, True),
+        (Outcome.REPAIRED, False, True),
+        (Outcome.REWRITTEN, True, True),
+        (Outcome.REWRITTEN, False, False),
+        (Outcome.ACCEPTED, False, False),
+        (Outcome.WRONG_END, False, False),
+    ],
 )
-def test_a_pick_earns_where_a_repair_was_kept(outcome: Outcome, earns: bool) -> None:
+def test_a_pick_earns_where_a_repair_was_kept(outcome: Outcome, changed: bool, earns: bool) -> None:
     name = next(iter(picked(BANDIT, [], 1, 0).values()))
-    found = Counter(id[0] for id in picked(BANDIT, [past(name, outcome)] * 30, 100, 3))
+    found = Counter(id[0] for id in picked(BANDIT, [past(name, outcome, changed=changed)] * 30, 100, 3))
     assert (found["a"] > 90) == earns
     assert (found["b"] > 90) == (not earns)
 

@@ -39,6 +39,7 @@ def past(outcome: Outcome, *, length: int = 9, at: Place = None) -> Past:
         embedding=at,
         by=None,
         outcome=outcome,
+        changed=True,
         charge=Charge(),
     )
 

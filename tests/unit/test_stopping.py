@@ -7,6 +7,7 @@ from random import Random
 from statistics import NormalDist
 
 import pytest
+from curve_kit import most_misses
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,7 +94,7 @@ def test_a_curve_that_rises_goes_on_and_one_that_is_level_stops(seed: int) -> No
     rule = Value(at_least=0.05, per="question")  # a round of 30 must bring one and a half points
     rising = simulated(rng, TRUTHS["straight"], rounds=6, asked=300)
     assert stop_round(rule, rising) is None
-    assert stop_round(rule, [rising[0], *[rising[5]] * 5]) == 3
+    assert stop_round(rule, [rising[0], *[rising[5]] * 5]) in (3, 4)
     late = stop_round(rule, simulated(rng, TRUTHS["levels off"], rounds=12, asked=300))
     assert late is not None
     assert late > 3
@@ -127,16 +128,24 @@ def simulated(
     return right
 
 
+@pytest.mark.parametrize("rounds", [3, 4])
 @pytest.mark.parametrize("luck", [0.0, 0.01])
 @pytest.mark.parametrize("name", TRUTHS)
-def test_the_bound_holds(name: str, luck: float) -> None:
-    """After four rounds, with 150 questions. A share of 0.01 is luck in training of four points, give or take."""
-    rng, truth, times, hits = Random(f"{name} {luck}"), TRUTHS[name], 60, 0
-    gain = (truth(5 * STEP) - truth(4 * STEP)) / STEP
+def test_the_bound_holds(name: str, luck: float, rounds: int) -> None:
+    """It is missed one time in twenty at most. A share of 0.01 is luck in training of four points, give or take."""
+    rng, truth, times, missed = Random(f"{name} {luck} {rounds}"), TRUTHS[name], 200, 0
+    gain = (truth((rounds + 1) * STEP) - truth(rounds * STEP)) / STEP
     for _ in range(times):
-        right = simulated(rng, truth, rounds=4, asked=150, luck=luck)
-        hits += gain <= next_gain([float(STEP * number) for number in range(5)], right)[1]
-    assert hits / times >= 0.85
+        right = simulated(rng, truth, rounds=rounds, asked=150, luck=luck)
+        missed += gain > next_gain([float(STEP * number) for number in range(rounds + 1)], right)[1]
+    assert missed <= most_misses(times, 0.05)
+
+
+def test_the_bound_is_not_beyond_all_that_could_be() -> None:
+    """What is level stops in most runs soon after it may, where a round must bring two points."""
+    rule, rng = Value(at_least=2 / STEP, per="question"), Random("level")
+    stops = [stop_round(rule, simulated(rng, TRUTHS["level"], rounds=6, asked=300)) for _ in range(20)]
+    assert sum(stop is not None for stop in stops) >= 18
 
 
 @given(ANSWERS, st.data())

@@ -37,8 +37,11 @@ def judged(arms: Sequence[Arm], to_accuracy: float | None = None) -> dict[str, A
     output tokens, or by the questions where no tokens were counted. A run with a control is a run of each arm.
     The verdict cannot be said where the reference never reached that accuracy, or had it before it spent anything.
     An arm without a seed in common with it, or that has bought nothing, is left out, and told.
-    Raises: RunFolderError where that leaves none.
+    Raises: RunFolderError where that leaves none, and where there are not two arms.
     """
+    if len(arms) < 2:
+        told = ", ".join(arm.name for arm in arms) or "no runs"
+        raise RunFolderError(f"there is nothing to compare with: expected the runs of two arms, got {told}")
     reference, at_random = _reference(arms)
     others = [arm for arm in arms if arm is not reference]
     comparisons: list[dict[str, Any]] = []

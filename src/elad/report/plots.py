@@ -14,14 +14,13 @@ from elad.evaluation.curves import Curve, accuracy_at, common_end, grid
 from elad.records import derive_seed
 from elad.report.runs import COSTS, Arm
 
-_LOOKS = (
-    ("#0072B2", "-", "o"),
-    ("#D55E00", "--", "s"),
-    ("#009E73", "-.", "^"),
-    ("#CC79A7", ":", "D"),
-    ("#000000", "-", "v"),
-)
-"""Colour (Okabe and Ito 2008, told apart by the colour-blind), line and mark: an arm is known by each of them alone."""
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+"""Of Okabe and Ito (2008), told apart by the colour-blind."""
+_LINES = ("-", "--", "-.", ":", (0, (7, 2, 1, 2, 1, 2)))
+_MARKS = ("o", "s", "^", "D", "v")
+_SORTS = len(_COLOURS)
+MOST_ARMS = _SORTS**2
+"""More of them no picture tells apart."""
 _POINTS = 40
 
 
@@ -35,17 +34,20 @@ def missing() -> InputError | None:
 def plot(told: dict[str, Any], arms: Sequence[Arm], target: Path) -> None:
     """Writes the picture, in the format of the file's ending (.svg, .png, .pdf).
 
-    Raises: InputError where matplotlib is not installed, the ending is another, or the file cannot be written.
+    Raises: InputError where matplotlib is not installed, there are more arms than can be told apart, the ending is
+    another, or the file cannot be written.
     """
+    if len(arms) > MOST_ARMS:
+        raise InputError(f"a plot tells {MOST_ARMS} arms apart, not {len(arms)}: compare some of them at a time")
     if lacking := missing():
         raise lacking
     mpl: Any = import_module("matplotlib")
     figures: Any = import_module("matplotlib.figure")
     costs = [cost for cost in COSTS if all(common_end(_curves(arm), cost) > 0 for arm in arms)]
     columns = min(2, len(costs))
-    rows = -(-len(costs) // columns)
+    rows, names_high = -(-len(costs) // columns), 0.2 * (-(-len(arms) // 2) - 1)
     with mpl.rc_context({"svg.hashsalt": "elad", "svg.fonttype": "path", "font.size": 10}):
-        figure: Any = figures.Figure(figsize=(4.8 * columns, 3.5 * rows + 1.2), layout="constrained")
+        figure: Any = figures.Figure(figsize=(4.8 * columns, 3.5 * rows + 1.2 + names_high), layout="constrained")
         panels: Any = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for place, axes in enumerate(panels.flat):
             if place < len(costs):
@@ -66,7 +68,7 @@ def plot(told: dict[str, Any], arms: Sequence[Arm], target: Path) -> None:
 
 def _panel(axes: Any, cost: str, told: dict[str, Any], arms: Sequence[Arm]) -> None:
     """One cost: the mean of each arm with its band, and its single runs behind it, thin."""
-    for arm, (colour, line, mark) in zip(arms, _cycled(len(arms)), strict=True):
+    for arm, (colour, line, mark) in zip(arms, looks(len(arms)), strict=True):
         curves = _curves(arm)
         end = common_end(curves, cost)
         amounts = grid(end, _POINTS)
@@ -115,5 +117,12 @@ def _curves(arm: Arm) -> list[Curve]:
     return arm.curves(sorted(arm.seeds))
 
 
-def _cycled(count: int) -> list[tuple[str, str, str]]:
-    return [_LOOKS[i % len(_LOOKS)] for i in range(count)]
+def looks(count: int) -> list[tuple[str, Any, str]]:
+    """Colour, line and mark of so many arms, at most `MOST_ARMS`.
+
+    Each alone tells up to five arms apart, any two of the three all of them.
+    """
+    places = [(place % _SORTS, place // _SORTS) for place in range(count)]
+    return [
+        (_COLOURS[sort], _LINES[(sort + turn) % _SORTS], _MARKS[(sort + 2 * turn) % _SORTS]) for sort, turn in places
+    ]

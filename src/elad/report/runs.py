@@ -21,7 +21,8 @@ COSTS = {
 """What a curve is held against, and what a person calls it."""
 
 _Settings = Mapping[str, Any]
-_SAME = ("task.", "student.", "data.heldout")
+_SAME = ("task.", "student.", "data.heldout.")
+"""What all runs must have alike, and what is below it: `student` is the untrained one, its weights and its numbers."""
 _ROUNDING = 1e-9
 
 
@@ -247,7 +248,7 @@ def _refuse_different(runs: Sequence[Read]) -> None:
     """Raises: RunFolderError where students, tasks, held-out questions or currencies differ, naming what does."""
     first = runs[0]
     for run in runs[1:]:
-        differing = [key for key in differences(first, run) if key.startswith(_SAME)]
+        differing = [key for key in differences(first, run) if f"{key}.".startswith(_SAME)]
         if differing:
             told = ", ".join(_difference(key, first.settings, run.settings) for key in differing)
             raise RunFolderError(f"{first.folder} and {run.folder} cannot be compared: {told}")
@@ -262,6 +263,8 @@ def _refuse_different(runs: Sequence[Read]) -> None:
 def _difference(key: str, one: _Settings, other: _Settings) -> str:
     if key == "data.heldout":
         return "data.heldout: other held-out questions"
+    if key == "student":
+        return f"student: other untrained weights or numbers ({one.get(key)} and {other.get(key)})"
     return f"{key}: {one.get(key)!r} and {other.get(key)!r}"
 
 

@@ -24,8 +24,6 @@ from elad.selection.top import Top
 
 __all__ = ["Bandit"]
 
-_EARNS = (RevisionOutcome.REPAIRED, RevisionOutcome.REWRITTEN)
-
 
 def _built(value: object, info: ValidationInfo) -> tuple[Selector, ...]:
     if not isinstance(value, list | tuple):
@@ -42,6 +40,7 @@ def _told(arms: Sequence[Selector]) -> list[dict[str, Any]]:
 class Bandit:
     """Ids by several selectors, the arms. A pick earns where there was something to repair, and the repair was kept.
 
+    A fresh explanation goes by no chain: it is such a repair where it answers otherwise than the student had.
     Without a past the arms take turns. With one, each pick goes to the arm that has the highest draw: of its chance to
     earn, from the Beta distribution of what it earned so far (before that, uniform), over the mean price of its picks.
     """
@@ -137,11 +136,16 @@ class _Taught:
         records: dict[str, _Record] = {}
         for name in self.arms:
             bills = zip(self.past, prices, strict=True)
-            own = [(past.outcome in _EARNS, price) for past, price in bills if past.by == name]
+            own = [(_earns(past), price) for past, price in bills if past.by == name]
             won = sum(earns for earns, _ in own)
             price = fmean([usual, *(price for _, price in own if price)]) / usual
             records[name] = _Record(won, len(own) - won, price)
         return records
+
+
+def _earns(past: Past) -> bool:
+    rewritten = past.outcome is RevisionOutcome.REWRITTEN
+    return past.outcome is RevisionOutcome.REPAIRED or (rewritten and past.changed)
 
 
 def _picked(arm: Selector, candidates: Sequence[Candidate], allowance: int, rng: Rng) -> Iterator[str]:

@@ -21,6 +21,8 @@ from elad.views import View
 from elad.world import World
 
 DRAFT_CHUNK = 128
+ALONG_CHUNK = 32
+"""Questions that are drafted and scored in one go: what an end in between loses, and a cap on seconds overshoots by."""
 
 
 Along: TypeAlias = Callable[[Sequence[tuple[Problem, Chain]]], Iterable[tuple[Kind, str, Any]]]
@@ -53,7 +55,7 @@ def draft(world: World, number: int, count: int, along: Along | None = None) -> 
         lambda problem: draft_key(world, problem),
         make,
         number=number,
-        chunk=DRAFT_CHUNK,
+        chunk=ALONG_CHUNK if along else DRAFT_CHUNK,
         stage="draft, score" if along else "draft",
         beside=lambda: beside,
     )

@@ -2,7 +2,7 @@
 
 from elad.ledger.events import Event, Kind
 from elad.outcomes import RevisionOutcome
-from elad.protocols import Experienced, Selector
+from elad.protocols import Experienced, Selector, Task
 from elad.records import Charge, Past, Problem, Reply, Revision, from_json
 from elad.stages.embedding import embeddings
 from elad.world import World
@@ -36,10 +36,17 @@ def experienced(world: World, number: int) -> Selector:
             embedding=None if vector is None else tuple(vector),
             by=event.payload["by"],
             outcome=revised[problem.id].outcome,
+            changed=_changed(world.task, problem, revised[problem.id]),
             charge=sum((costs[name] for name in revised[problem.id].requests), Charge()),
         )
         for event, problem, vector in zip(picks, problems, vectors, strict=True)
     ])  # fmt: skip
+
+
+def _changed(task: Task, problem: Problem, revision: Revision) -> bool:
+    """Whether what is to be learnt ends elsewhere than the draft; a draft without an answer ends nowhere."""
+    said = task.parse(revision.before, problem).answer
+    return revision.answer is not None and not task.same(said, revision.answer, problem)
 
 
 def _reply(event: Event) -> Reply:
