@@ -9,10 +9,20 @@ from elad.records import Sampling
 from elad.students.completions import Api, Piece
 from elad.students.sampling import NO_TOKEN, SEED, TEMPERATURE, TOP_P
 
+_UNBENT = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""All of the model's own settings that a server takes where a request does not say otherwise, at what does nothing."""
+
 
 def asked_to_write(sampling: Sampling, seed: int, most: int, ends: Collection[int], *, draws: bool) -> dict[str, Any]:
     """A request for up to `most` tokens; with `draws`, the server draws by `seeded`, else by a seed of vLLM's."""
-    asked: dict[str, Any] = {"max_tokens": most, "stop_token_ids": sorted(ends), "temperature": 0.0}
+    asked: dict[str, Any] = {"max_tokens": most, "stop_token_ids": sorted(ends), "temperature": 0.0, **_UNBENT}
     if sampling.temperature == 0:
         return asked
     if draws:
