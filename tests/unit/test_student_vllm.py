@@ -4,11 +4,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from math import log
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_model
+import torch
 import vllm_kit
 
 from elad.abilities import Embeds
@@ -131,11 +133,18 @@ def test_a_reply_ends_where_it_is_said_to_have_said_enough(student: VllmStudent,
     assert any(long.tokens > short.tokens for long, short in zip(whole, cut, strict=True))
 
 
-def test_logits_that_are_no_numbers_end_a_reply(student: VllmStudent, replica: vllm_kit.Replica) -> None:
+def test_logits_that_are_no_numbers_end_a_reply(
+    student: VllmStudent, replica: vllm_kit.Replica, settings: Vllm
+) -> None:
     student.generate(PROMPTS[:1], GREEDY)
     replica.bend = float("nan")
     (made,) = student.generate(PROMPTS[:1], GREEDY)
     assert (made.text, made.finished, made.tokens, made.too_long) == ("", False, 1, False)
+    broken = settings.local.open()
+    torch.nn.init.constant_(broken.model.get_input_embeddings().weight, torch.nan)
+    (same,) = broken.generate(PROMPTS[:1], GREEDY)
+    assert made == same
+    assert made.surprise == pytest.approx(same.surprise) == pytest.approx(log(broken.model.config.vocab_size))
 
 
 def test_a_server_of_bent_log_probabilities_is_refused(settings: Vllm, replica: vllm_kit.Replica) -> None:

@@ -62,7 +62,7 @@ def _sizes(experiment: Experiment, path: Path, runs: Path) -> list[Finding]:
         why = "the GGUF file is converted by the first run"
         return [unknown(name, why, "look again after it") for name in ("student context", "disk", "memory")]
     try:
-        size, length = inspection.weights(path), inspection.context(path)
+        size, length = inspection.weights(path), inspection.length(inspection.configuration(path))
     except StudentError as error:
         return [no("student weights", str(error), "mend the model's folder, or take another model", fatal=True)]
     return [_context(experiment, length), _disk(experiment, size, runs), _memory(experiment, size)]

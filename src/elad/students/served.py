@@ -59,7 +59,9 @@ class VllmStudent:
         self._local = local
         self.tokenizer = inspection.load_tokenizer(self._folder)
         self.ends = inspection.ends(self._folder, self.tokenizer)
-        self.context = inspection.context(self._folder) or 2048
+        told = inspection.configuration(self._folder)
+        self.context = inspection.length(told) or 2048
+        self._words: int = told["vocab_size"]
         weights = fingerprints(self._folder) + (fingerprints(self.adapter) if self.adapter else [])
         self.id = f"{digest(['vllm', weights, settings.numbers, list(settings.args)])}-{settings.numbers}"
         self._host = host
@@ -86,7 +88,7 @@ class VllmStudent:
                     return until(place, said(self.tokenizer, tokens, self.ends))
 
             pieces = api.complete if until is None else api.pieces
-            tokens, nats = read_reply(pieces(rows[place], asked), self.ends, bound, stop)
+            tokens, nats = read_reply(pieces(rows[place], asked), self.ends, bound, stop, words=self._words)
             return generation(self.tokenizer, tokens, nats, self.ends)
 
         nothing = Generation(text="", finished=False, tokens=0)
