@@ -262,11 +262,20 @@ def test_unusable_settings_are_refused(wrong: dict[str, Any], key: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_id_is_of_weights_arithmetic_and_arguments(folder: Path) -> None:
-    base = Vllm(model=str(folder), dtype="float32", python=sys.executable)
-    ids = {one.open().id for one in (base, replace(base, dtype="bfloat16"), replace(base, args=("--seed=1",)))}
-    assert len(ids) == 3
+def test_an_id_is_of_weights_arithmetic_and_arguments_and_how_it_draws(folder: Path) -> None:
+    base = Vllm(model=str(folder), dtype="float32", python=sys.executable, device="cpu")
+    others = ({"dtype": "bfloat16"}, {"args": ("--seed=1",)}, {"device": "gpu"})
+    assert len({one.open().id for one in (base, *(replace(base, **other) for other in others))}) == 4
     assert base.open().id == replace(base, concurrency=4, lora=Lora(rank=2)).open().id
+
+
+def test_a_machine_that_draws_in_another_way_has_another_student(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Vllm(model=str(folder), dtype="float32", python=sys.executable)
+    ids = set[str]()
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        ids.add(base.open().id)
+    assert len(ids) == 2
 
 
 def test_a_python_that_is_not_there_is_told_of_before_anything_is_done(folder: Path) -> None:

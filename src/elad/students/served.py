@@ -41,7 +41,10 @@ _OFF = {"float32": 0.01, "bfloat16": 0.15}
 
 
 class VllmStudent:
-    """A model that a server has, or will have when it is first asked. Equal ids mean equal weights and settings."""
+    """A model that a server has, or will have when it is first asked.
+
+    Equal ids mean equal weights and settings, and that it draws in the same way.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,8 @@ class VllmStudent:
         self.context = inspection.length(told) or 2048
         self._words: int = told["vocab_size"]
         weights = fingerprints(self._folder) + (fingerprints(self.adapter) if self.adapter else [])
-        self.id = f"{digest(['vllm', weights, settings.numbers, list(settings.args)])}-{settings.numbers}"
+        decides = ["vllm", weights, settings.numbers, list(settings.args), settings.draws]
+        self.id = f"{digest(decides)}-{settings.numbers}"
         self._host = host
         self._asking = threading.Lock()
 
