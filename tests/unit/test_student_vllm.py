@@ -245,6 +245,8 @@ def test_a_refusal_is_told_in_the_servers_words_and_the_key_is_sent(
         ({"python": "python", "url": "http://there"}, "student.python, student.url"),
         ({"python": "python", "concurrency": 0}, "student.concurrency"),
         ({"python": "python", "start_seconds": 0}, "student.start_seconds"),
+        ({"python": "python", "max_length": 0}, "student.max_length"),
+        ({"python": "python", "args": ("--max-model-len=4096",)}, "student.args: .*student.max_length bounds it"),
         ({"python": "python", "args": ("--trust-remote-code",)}, "student.args"),
         ({"python": "python", "args": ("--trust",)}, "student.args"),
         ({"python": "python", "args": ("--host=0.0.0.0",)}, "student.args"),
@@ -264,8 +266,8 @@ def test_unusable_settings_are_refused(wrong: dict[str, Any], key: str) -> None:
 
 def test_an_id_is_of_weights_arithmetic_and_arguments_and_how_it_draws(folder: Path) -> None:
     base = Vllm(model=str(folder), dtype="float32", python=sys.executable, device="cpu")
-    others = ({"dtype": "bfloat16"}, {"args": ("--seed=1",)}, {"device": "gpu"})
-    assert len({one.open().id for one in (base, *(replace(base, **other) for other in others))}) == 4
+    others = ({"dtype": "bfloat16"}, {"args": ("--seed=1",)}, {"device": "gpu"}, {"max_length": 99})
+    assert len({one.open().id for one in (base, *(replace(base, **other) for other in others))}) == 5
     assert base.open().id == replace(base, concurrency=4, lora=Lora(rank=2)).open().id
 
 

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from elad.errors import StudentError
+from elad.errors import ConfigError, StudentError
 
 _MOST_HEADER_BYTES = 100_000_000
 _SETTINGS = ("generation_config.json", "config.json")
@@ -85,6 +85,19 @@ def length(told: Mapping[str, Any]) -> int | None:
     if (rope.get("rope_type") or rope.get("type")) in ("longrope", "su"):
         lengths += [rope.get("original_max_position_embeddings"), told.get("original_max_position_embeddings")]
     return min((length for length in lengths if type(length) is int), default=None)
+
+
+def context(told: Mapping[str, Any], most: int | None) -> int:
+    """Tokens that a row may have: what the model was made for, and no more than `most` where that is given.
+
+    Raises: ConfigError where neither tells.
+    """
+    lengths = [bound for bound in (length(told), most) if bound is not None]
+    if not lengths:
+        model = told.get("model_type", "the model")
+        needed = f"must be given: the configuration of {model} does not say how many tokens it was made for"
+        raise ConfigError(f"student.max_length: {needed}")
+    return min(lengths)
 
 
 def ends(folder: Path, tokenizer: Any) -> frozenset[int]:

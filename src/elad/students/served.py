@@ -43,7 +43,7 @@ _OFF = {"float32": 0.01, "bfloat16": 0.15}
 class VllmStudent:
     """A model that a server has, or will have when it is first asked.
 
-    Equal ids mean equal weights and settings, and that it draws in the same way.
+    Equal ids mean equal weights, settings and context, and that it draws in the same way.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class VllmStudent:
         self.tokenizer = inspection.load_tokenizer(self._folder)
         self.ends = inspection.ends(self._folder, self.tokenizer)
         told = inspection.configuration(self._folder)
-        self.context = inspection.length(told) or 2048
+        self.context = inspection.context(told, settings.max_length)
         self._words: int = told["vocab_size"]
         weights = fingerprints(self._folder) + (fingerprints(self.adapter) if self.adapter else [])
-        decides = ["vllm", weights, settings.numbers, list(settings.args), settings.draws]
+        decides = ["vllm", weights, settings.numbers, list(settings.args), settings.draws, self.context]
         self.id = f"{digest(decides)}-{settings.numbers}"
         self._host = host
         self._asking = threading.Lock()
