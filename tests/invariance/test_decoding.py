@@ -302,6 +302,39 @@ def test_trees_hold_every_row_once_and_each_beginning_once(rows: list[list[int]]
             assert [pack.depths[node] for node in path] == list(range(len(path)))
 
 
+@given(rows=ROWS, size=st.integers(1, 6), data=st.data())
+def test_trees_are_bounded_whatever_is_known(rows: list[list[int]], size: int, data: st.DataObject) -> None:
+    known = [data.draw(st.integers(0, len(row) - 1)) for row in rows]
+    found = list(packs(rows, size, known))
+    assert sorted(place for pack in found for place in pack.paths) == list(range(len(rows)))
+    for pack in found:
+        first = len(rows[next(iter(pack.paths))])
+        assert len(pack.tokens) <= max(8 * size, first + 4 * size)
+
+
+def test_long_rows_that_are_known_fill_no_tree_without_bound() -> None:
+    rows = [[i] * 3000 for i in range(8)]
+    assert [len(pack.tokens) for pack in packs(rows, 512, [2999] * 8)] == [3000] * 8
+
+
+@QUICK
+@given(rows=ROWS, slots=st.integers(1, 6), most_tokens=st.integers(1, 60))
+def test_slots_hold_no_more_tokens_than_they_may(rows: list[list[int]], slots: int, most_tokens: int) -> None:
+    model, held, put = opinionated(FAMILIES["llama"]), set[tuple[int, int]](), Slots.put
+
+    def seen(self: Slots, layer: int, *new: torch.Tensor) -> Any:
+        held.add((self.count, self.room))
+        assert self._keys_LSHTD.shape[1::2] == (self.count, self.room)
+        return put(self, layer, *new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Slots, "put", seen)
+        decoder(model, slots=slots, most_tokens=most_tokens).generate(rows, range(len(rows)), Sampling(max_tokens=3))
+    for count, room in held:
+        assert count <= slots
+        assert count == 1 or count * room <= most_tokens
+
+
 def test_rows_longer_than_a_tree_share_what_they_begin_with() -> None:
     shared = list(range(100))
     assert [len(pack.tokens) for pack in packs([[*shared, 100 + i] for i in range(50)], 16)] == [150]

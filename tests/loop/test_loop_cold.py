@@ -31,7 +31,7 @@ class Notes(Silent):
 
 @pytest.fixture
 def mute(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes a share of all drafts end without an answer, half of them at once."""
+    """Makes a share of all drafts end without an answer, half of them at once, and more surprising than any other."""
     generate = FakeStudent.generate
 
     def at(share: float) -> None:
@@ -43,7 +43,9 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
                 return made
             lots = [derive_seed(prompt.messages[-1].content) / 2**63 for prompt in prompts]
             return [
-                replace(one, text=MUTTERED[lot < share / 2]) if lot < share and not prompt.prefix else one
+                replace(one, text=MUTTERED[lot < share / 2], surprise=9 + lot)
+                if lot < share and not prompt.prefix
+                else one
                 for one, prompt, lot in zip(made, prompts, lots, strict=True)
             ]
 
@@ -105,6 +107,27 @@ def test_samples_that_are_spared_change_no_pick(tmp_path: Path, mute: Any, share
     told, all_ = ([pick["problem_id"] for pick in of_kind(tmp_path / name, Kind.PICK)] for name in ("few", "all"))
     assert of_kind(tmp_path / "few", Kind.COLD)
     assert told == all_
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9])
+def test_a_prefilter_lets_through_what_can_be_read_first(tmp_path: Path, mute: Any, share: float) -> None:
+    mute(share)
+    run(experiment("rounds.count=1", "rounds.questions=4", "prefilter.keep=2"), tmp_path)
+    silent = unread(tmp_path)
+    assert of_kind(tmp_path, Kind.COLD) == [{"drafts": POOL, "unread": len(silent)}]
+    assert len(of_kind(tmp_path, Kind.SCORE)) == 8 < len(silent)
+    picks = {pick["problem_id"] for pick in of_kind(tmp_path, Kind.PICK)}
+    assert len(picks & silent) == max(0, 4 - (POOL - len(silent)))
+
+
+def test_a_prefilter_draws_what_cannot_be_read_by_lot(tmp_path: Path, mute: Any) -> None:
+    mute(1.0)
+    run(experiment("rounds.count=1", "prefilter.keep=1"), tmp_path)
+    picks = {pick["problem_id"]: round(pick["aggregate"], 3) for pick in of_kind(tmp_path, Kind.PICK)}
+    surprise = {draft["problem_id"]: draft["surprise"] for draft in of_kind(tmp_path, Kind.DRAFT)}
+    assert {*picks.values()} == {1.0, 0.6}  # the one is said by the more surprising half
+    (told,) = of_kind(tmp_path, Kind.PREFILTER)
+    assert told == {"drafts": POOL, "kept": 8, "least_surprise": min(surprise[pick] for pick in picks)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,15 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert all(found[name].remedy for name in named)
 
 
+def test_a_context_is_bounded_by_what_is_set_and_must_be_told(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    assert "300 tokens" in look(experiment(folder, "student.max_length=300"), tmp_path)["student context"].found
+    (folder / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    found = look(experiment(folder), tmp_path)["student context"]
+    assert found.prevents
+    assert "student.max_length" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

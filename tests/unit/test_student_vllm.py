@@ -4,11 +4,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from math import log
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_model
+import torch
 import vllm_kit
 
 from elad.abilities import Embeds
@@ -131,11 +133,18 @@ def test_a_reply_ends_where_it_is_said_to_have_said_enough(student: VllmStudent,
     assert any(long.tokens > short.tokens for long, short in zip(whole, cut, strict=True))
 
 
-def test_logits_that_are_no_numbers_end_a_reply(student: VllmStudent, replica: vllm_kit.Replica) -> None:
+def test_logits_that_are_no_numbers_end_a_reply(
+    student: VllmStudent, replica: vllm_kit.Replica, settings: Vllm
+) -> None:
     student.generate(PROMPTS[:1], GREEDY)
     replica.bend = float("nan")
     (made,) = student.generate(PROMPTS[:1], GREEDY)
     assert (made.text, made.finished, made.tokens, made.too_long) == ("", False, 1, False)
+    broken = settings.local.open()
+    torch.nn.init.constant_(broken.model.get_input_embeddings().weight, torch.nan)
+    (same,) = broken.generate(PROMPTS[:1], GREEDY)
+    assert made == same
+    assert made.surprise == pytest.approx(same.surprise) == pytest.approx(log(broken.model.config.vocab_size))
 
 
 def test_a_server_of_bent_log_probabilities_is_refused(settings: Vllm, replica: vllm_kit.Replica) -> None:
@@ -236,6 +245,8 @@ def test_a_refusal_is_told_in_the_servers_words_and_the_key_is_sent(
         ({"python": "python", "url": "http://there"}, "student.python, student.url"),
         ({"python": "python", "concurrency": 0}, "student.concurrency"),
         ({"python": "python", "start_seconds": 0}, "student.start_seconds"),
+        ({"python": "python", "max_length": 0}, "student.max_length"),
+        ({"python": "python", "args": ("--max-model-len=4096",)}, "student.args: .*student.max_length bounds it"),
         ({"python": "python", "args": ("--trust-remote-code",)}, "student.args"),
         ({"python": "python", "args": ("--trust",)}, "student.args"),
         ({"python": "python", "args": ("--host=0.0.0.0",)}, "student.args"),
@@ -253,11 +264,20 @@ def test_unusable_settings_are_refused(wrong: dict[str, Any], key: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_id_is_of_weights_arithmetic_and_arguments(folder: Path) -> None:
-    base = Vllm(model=str(folder), dtype="float32", python=sys.executable)
-    ids = {one.open().id for one in (base, replace(base, dtype="bfloat16"), replace(base, args=("--seed=1",)))}
-    assert len(ids) == 3
+def test_an_id_is_of_weights_arithmetic_and_arguments_and_how_it_draws(folder: Path) -> None:
+    base = Vllm(model=str(folder), dtype="float32", python=sys.executable, device="cpu")
+    others = ({"dtype": "bfloat16"}, {"args": ("--seed=1",)}, {"device": "gpu"}, {"max_length": 99})
+    assert len({one.open().id for one in (base, *(replace(base, **other) for other in others))}) == 5
     assert base.open().id == replace(base, concurrency=4, lora=Lora(rank=2)).open().id
+
+
+def test_a_machine_that_draws_in_another_way_has_another_student(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Vllm(model=str(folder), dtype="float32", python=sys.executable)
+    ids = set[str]()
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        ids.add(base.open().id)
+    assert len(ids) == 2
 
 
 def test_a_python_that_is_not_there_is_told_of_before_anything_is_done(folder: Path) -> None:

@@ -9,8 +9,9 @@ import socketserver
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import log
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -21,6 +22,8 @@ from transformers import AutoModelForCausalLM
 
 from elad.students.sampling import draw
 
+OWN = {"top_k": 2, "min_p": 0.4, "repetition_penalty": 3.0, "presence_penalty": 2.0, "frequency_penalty": 2.0}
+"""What the model's own settings bend draws by where a request does not say otherwise."""
 UNEVEN = (1, 2, 1, 5, 3)
 """How many tokens the pieces of a stream have, over and over."""
 
@@ -55,7 +58,7 @@ class Replica:
         while len(ids) < start + body["max_tokens"]:
             with self._lock:
                 logits = self.models[body["model"]](input_ids=torch.tensor([ids])).logits[0, -1]
-            ids.append(token(logits, body, len(ids) - start))
+            ids.append(token(bent(logits, ids, start, OWN | body), body, len(ids) - start))
             yield ids[-1], float((self.bend * logits).log_softmax(-1)[ids[-1]])
             if ids[-1] in body.get("stop_token_ids", []):
                 return
@@ -65,6 +68,21 @@ class Replica:
         ids = body["prompt"]
         logs = (self.bend * self.models[body["model"]](input_ids=torch.tensor([ids])).logits[0]).log_softmax(-1)
         return [None] + [{str(one): {"logprob": float(logs[at, one]), "rank": 1}} for at, one in enumerate(ids[1:])]
+
+
+def bent(logits: torch.Tensor, ids: Sequence[int], start: int, bounds: Mapping[str, Any]) -> torch.Tensor:
+    """What vLLM makes of logits before it draws: penalties on tokens that were there, and the unlikely left out."""
+    logits, new = logits.clone(), torch.tensor(ids[start:], dtype=torch.long)
+    seen = torch.tensor(ids).unique()
+    scale = torch.where(logits[seen] > 0, 1 / bounds["repetition_penalty"], bounds["repetition_penalty"])
+    logits[seen] *= scale
+    counts = new.bincount(minlength=len(logits))
+    logits -= bounds["frequency_penalty"] * counts + bounds["presence_penalty"] * (counts > 0)
+    if bounds["min_p"]:
+        logits[logits < logits.max() + log(bounds["min_p"])] = -torch.inf
+    if bounds["top_k"]:
+        logits[logits < logits.topk(bounds["top_k"]).values[-1]] = -torch.inf
+    return logits
 
 
 def token(logits: torch.Tensor, body: dict[str, Any], step: int) -> int:

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from elad.doctor.finding import Finding, no, ok, unknown
-from elad.errors import StudentError
+from elad.errors import ConfigError, StudentError
 from elad.experiment import Experiment
 from elad.students import inspection
 from elad.students.models import on_disk
@@ -62,16 +63,18 @@ def _sizes(experiment: Experiment, path: Path, runs: Path) -> list[Finding]:
         why = "the GGUF file is converted by the first run"
         return [unknown(name, why, "look again after it") for name in ("student context", "disk", "memory")]
     try:
-        size, length = inspection.weights(path), inspection.context(path)
+        size, told = inspection.weights(path), inspection.configuration(path)
     except StudentError as error:
         return [no("student weights", str(error), "mend the model's folder, or take another model", fatal=True)]
-    return [_context(experiment, length), _disk(experiment, size, runs), _memory(experiment, size)]
+    return [_context(experiment, told), _disk(experiment, size, runs), _memory(experiment, size)]
 
 
-def _context(experiment: Experiment, length: int | None) -> Finding:
+def _context(experiment: Experiment, told: Mapping[str, Any]) -> Finding:
     name, wanted = "student context", experiment.drafting.max_tokens
-    if length is None:
-        return unknown(name, "its configuration does not tell", "nothing: what does not fit is left out and counted")
+    try:
+        length = inspection.context(told, experiment.resolved()["student"].get("max_length"))
+    except ConfigError:
+        return no(name, "its configuration does not tell", "say how many tokens: student.max_length", fatal=True)
     if length <= wanted:
         found = f"{length} tokens, and drafting.max_tokens is {wanted}: no question fits beside it"
         return no(name, found, "lower drafting.max_tokens, or take a student with a longer context", fatal=True)

@@ -16,7 +16,8 @@ def laid_out(packs: Sequence[Pack]) -> dict[str, Tensor]:
     `seen` says which nodes (last) a node (middle) sees: itself and its ancestors; what is padded, itself alone.
     """
     longest = max(len(pack.tokens) for pack in packs)
-    seen_BTT = torch.eye(longest, dtype=torch.bool).repeat(len(packs), 1, 1)
+    seen_BTT = torch.zeros(len(packs), longest, longest, dtype=torch.bool)
+    seen_BTT.diagonal(dim1=1, dim2=2).fill_(True)
     for seen_TT, pack in zip(seen_BTT, packs, strict=True):
         for node, parent in enumerate(pack.parents):
             if parent >= 0:

@@ -52,21 +52,23 @@ def packs(rows: Sequence[Sequence[int]], size: int, known: Sequence[int] = (), l
     Rows come in the order of their tokens, so that those that begin alike lie side by side; equal ones are always in
     one tree. After a long row there is room for as much again, up to four times `size`, in a tree of at most `largest`
     nodes: attention over a tree takes the square of them. Where so many of a row's first tokens are `known` and need no
-    computing, they do not count, but for a bound of eight times as many.
+    computing, they do not count, but for a bound of eight times `size`, or of what the first row alone makes room for
+    where that is more: which node sees which takes the square of all.
 
     >>> [(pack.paths, pack.tokens) for pack in packs([[1, 2, 3], [4], [1, 2, 5]], 8)]
     [({0: [0, 1, 2], 2: [0, 1, 3], 1: [4]}, [1, 2, 3, 5, 4])]
     """
-    pack, most, computed = Pack(), size, 0
+    pack, most, computed, bound = Pack(), size, 0, 0
     for place in sorted((i for i, row in enumerate(rows) if row), key=lambda i: tuple(rows[i])):
         new, whole = pack.new(rows[place]), len(rows[place])
         unknown = whole - (known[place] if known else 0)
-        if pack.tokens and new and (computed + min(new, unknown) > most or len(pack.tokens) + new > 8 * most):
+        if pack.tokens and new and (computed + min(new, unknown) > most or len(pack.tokens) + new > bound):
             yield pack
             pack = Pack()
         if not pack.tokens:
             room = min(whole, 4 * size)
             most, computed, new = max(size, whole, min(whole + room, largest)), 0, whole
+            bound = max(most, 8 * size)
         computed += min(new, unknown)
         pack.add(place, rows[place])
     if pack.tokens:

@@ -27,7 +27,8 @@ Drafted: TypeAlias = tuple[Problem, Chain]
 def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int) -> Sequence[Drafted]:
     """The drafts whose own tokens surprised the student most, in their order: `prefilter.keep` for each of `count`.
 
-    All of them where nothing is to be spared. Ties fall to an order drawn by the seed.
+    All of them where nothing is to be spared. Ties fall to an order drawn by the seed. Of a cold round, what cannot be
+    read comes after all that can, and by that order: how surprising it is says nothing of how it would be scored.
     Raises: ConfigError where a draft does not tell how surprising it was.
     """
     if world.experiment.prefilter.keep is None:
@@ -35,13 +36,20 @@ def prefiltered(world: World, drafts: Sequence[Drafted], number: int, count: int
     most = ceil(world.experiment.prefilter.keep * to_pick(world, number, count))
     if len(drafts) <= most:
         return drafts
-    ranks = ((_surprise(chain), _lot(world, problem), place) for place, (problem, chain) in enumerate(drafts))
-    kept = nlargest(most, ranks)
-    told = {"drafts": len(drafts), "kept": most, "least_surprise": kept[-1][0]}
+    cold = is_cold(world, number)
+
+    def rank(place: int) -> tuple[bool, float, int, int]:
+        problem, chain = drafts[place]
+        read, surprise = not cold or chain.answer is not None, _surprise(chain)
+        return read, surprise if read else 0.0, _lot(world, problem), place
+
+    kept = sorted(place for *_, place in nlargest(most, map(rank, range(len(drafts)))))
+    least = min(_surprise(drafts[place][1]) for place in kept)
+    told = {"drafts": len(drafts), "kept": most, "least_surprise": least}
     if world.known(Kind.PREFILTER, digest([number, told]), number) is None:
         world.ledger.append(Kind.PREFILTER, [(digest([number, told]), told)], round=number)
     world.progress.note(f"round {number}: {len(drafts) - most} of {len(drafts)} drafts get no step scores (prefilter)")
-    return View(sorted(place for _, _, place in kept), drafts.__getitem__)
+    return View(kept, drafts.__getitem__)
 
 
 def _surprise(chain: Chain) -> float:

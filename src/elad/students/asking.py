@@ -1,7 +1,7 @@
 """Writing and weighing by a vLLM server: what is sent for a row of tokens, and what is made of the answer."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from math import isnan
+from math import isnan, log
 from typing import Any
 
 from elad.errors import StudentError
@@ -9,10 +9,20 @@ from elad.records import Sampling
 from elad.students.completions import Api, Piece
 from elad.students.sampling import NO_TOKEN, SEED, TEMPERATURE, TOP_P
 
+_UNBENT = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""All of the model's own settings that a server takes where a request does not say otherwise, at what does nothing."""
+
 
 def asked_to_write(sampling: Sampling, seed: int, most: int, ends: Collection[int], *, draws: bool) -> dict[str, Any]:
     """A request for up to `most` tokens; with `draws`, the server draws by `seeded`, else by a seed of vLLM's."""
-    asked: dict[str, Any] = {"max_tokens": most, "stop_token_ids": sorted(ends), "temperature": 0.0}
+    asked: dict[str, Any] = {"max_tokens": most, "stop_token_ids": sorted(ends), "temperature": 0.0, **_UNBENT}
     if sampling.temperature == 0:
         return asked
     if draws:
@@ -22,19 +32,19 @@ def asked_to_write(sampling: Sampling, seed: int, most: int, ends: Collection[in
 
 
 def read_reply(
-    pieces: Iterable[Piece], ends: Collection[int], most: int, stop: Callable[[Sequence[int]], bool]
+    pieces: Iterable[Piece], ends: Collection[int], most: int, stop: Callable[[Sequence[int]], bool], *, words: int
 ) -> tuple[list[int], float]:
     """The tokens of a reply up to its end, and -log p of all of them together.
 
     `stop` is asked after each token, so that where it ends a reply does not depend on how the pieces were cut. A reply
-    ends with `NO_TOKEN` where a log-probability is no number.
+    ends with `NO_TOKEN` where a log-probability is no number: it counts as knowing nothing of the vocabulary's `words`.
     """
     tokens: list[int] = []
     nats = 0.0
     for piece in pieces:
-        for token, log in zip(piece.tokens, piece.logs, strict=True):
-            tokens.append(NO_TOKEN if isnan(log) else token)
-            nats -= log
+        for token, value in zip(piece.tokens, piece.logs, strict=True):
+            tokens.append(NO_TOKEN if isnan(value) else token)
+            nats += log(words) if isnan(value) else -value
             if tokens[-1] in ends or tokens[-1] == NO_TOKEN or len(tokens) >= most or stop(tokens):
                 return tokens, nats
     return tokens, nats

@@ -11,10 +11,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from elad.errors import StudentError
+from elad.errors import ConfigError, StudentError
 
 _MOST_HEADER_BYTES = 100_000_000
 _SETTINGS = ("generation_config.json", "config.json")
+_NOT_INSTALLED = "transformers is not installed: pip install 'elad[train]'"
 _NOT_ADAPTED = ("embed", "lm_head")
 
 
@@ -56,17 +57,21 @@ def weights(folder: Path) -> Weights:
     )
 
 
-def context(folder: Path) -> int | None:
-    """Tokens that the model in a folder was made for; None where its configuration does not say.
+def configuration(folder: Path) -> dict[str, Any]:
+    """What the configuration in a folder says of the model, or of the part of it that is about text.
 
-    Raises: StudentError where it has no configuration that can be read.
+    What its file leaves out is what `transformers` takes for it. Raises: StudentError where it cannot be read, or
+    transformers is not installed.
     """
-    path = folder / "config.json"
     try:
-        said = json.loads(path.read_bytes())
-        return length(said.get("text_config") or said)
-    except (OSError, ValueError, AttributeError) as error:
-        raise StudentError(f"{path}: cannot be read: {error}") from error
+        from transformers import AutoConfig
+    except ImportError:
+        raise StudentError(_NOT_INSTALLED) from None
+    try:
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False).get_text_config().to_dict()
+    except Exception as error:  # whatever is wrong with a file that somebody else made
+        told = f"{folder / 'config.json'}: cannot be read: {type(error).__name__}: {error}"
+        raise StudentError(told[:300]) from error
 
 
 def length(told: Mapping[str, Any]) -> int | None:
@@ -80,6 +85,19 @@ def length(told: Mapping[str, Any]) -> int | None:
     if (rope.get("rope_type") or rope.get("type")) in ("longrope", "su"):
         lengths += [rope.get("original_max_position_embeddings"), told.get("original_max_position_embeddings")]
     return min((length for length in lengths if type(length) is int), default=None)
+
+
+def context(told: Mapping[str, Any], most: int | None) -> int:
+    """Tokens that a row may have: what the model was made for, and no more than `most` where that is given.
+
+    Raises: ConfigError where neither tells.
+    """
+    lengths = [bound for bound in (length(told), most) if bound is not None]
+    if not lengths:
+        model = told.get("model_type", "the model")
+        needed = f"must be given: the configuration of {model} does not say how many tokens it was made for"
+        raise ConfigError(f"student.max_length: {needed}")
+    return min(lengths)
 
 
 def ends(folder: Path, tokenizer: Any) -> frozenset[int]:
@@ -114,7 +132,7 @@ def load_tokenizer(path: Path) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise StudentError("transformers is not installed: pip install 'elad[train]'") from None
+        raise StudentError(_NOT_INSTALLED) from None
     gguf = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
     folder = path.parent if gguf else path
     try:

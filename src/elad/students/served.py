@@ -41,7 +41,10 @@ _OFF = {"float32": 0.01, "bfloat16": 0.15}
 
 
 class VllmStudent:
-    """A model that a server has, or will have when it is first asked. Equal ids mean equal weights and settings."""
+    """A model that a server has, or will have when it is first asked.
+
+    Equal ids mean equal weights, settings and context, and that it draws in the same way.
+    """
 
     def __init__(
         self,
@@ -59,9 +62,12 @@ class VllmStudent:
         self._local = local
         self.tokenizer = inspection.load_tokenizer(self._folder)
         self.ends = inspection.ends(self._folder, self.tokenizer)
-        self.context = inspection.context(self._folder) or 2048
+        told = inspection.configuration(self._folder)
+        self.context = inspection.context(told, settings.max_length)
+        self._words: int = told["vocab_size"]
         weights = fingerprints(self._folder) + (fingerprints(self.adapter) if self.adapter else [])
-        self.id = f"{digest(['vllm', weights, settings.numbers, list(settings.args)])}-{settings.numbers}"
+        decides = ["vllm", weights, settings.numbers, list(settings.args), settings.draws, self.context]
+        self.id = f"{digest(decides)}-{settings.numbers}"
         self._host = host
         self._asking = threading.Lock()
 
@@ -86,7 +92,7 @@ class VllmStudent:
                     return until(place, said(self.tokenizer, tokens, self.ends))
 
             pieces = api.complete if until is None else api.pieces
-            tokens, nats = read_reply(pieces(rows[place], asked), self.ends, bound, stop)
+            tokens, nats = read_reply(pieces(rows[place], asked), self.ends, bound, stop, words=self._words)
             return generation(self.tokenizer, tokens, nats, self.ends)
 
         nothing = Generation(text="", finished=False, tokens=0)

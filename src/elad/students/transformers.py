@@ -69,6 +69,8 @@ class Transformers:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` is bfloat16 where the machine multiplies it itself, else float32; a run goes on in what it began in."""
     lora: Lora | None = Lora()
+    max_length: int | None = None
+    """Tokens of a prompt and its reply together, at most; None: what the model's configuration says it was made for."""
     batch_size: int = 32
     """Replies that are written side by side, at most."""
     batch_tokens: int = 65_536
@@ -78,6 +80,7 @@ class Transformers:
         """Raises: ConfigError naming the key that cannot be used."""
         for key in ("batch_size", "batch_tokens"):
             require(getattr(self, key) >= 1, f"student.{key}", "at least 1", getattr(self, key))
+        require(self.max_length is None or self.max_length >= 1, "student.max_length", "at least 1", self.max_length)
 
     def open(self) -> "TransformersStudent":
         """The untrained student."""
@@ -94,15 +97,16 @@ class Transformers:
 
 
 class TransformersStudent:
-    """A loaded model. Equal ids mean equal weights and arithmetic."""
+    """A loaded model. Equal ids mean equal weights and arithmetic, and one context where `max_length` is given."""
 
     def __init__(self, settings: Transformers, model: Any, tokenizer: Any, *, identity: str, adapted: bool) -> None:
         self.settings = settings
         self.model = model
         self.tokenizer = tokenizer
-        self.id = identity
         self.adapted = adapted
-        self.context = inspection.length(model.config.get_text_config().to_dict()) or 2048
+        self.context = inspection.context(model.config.get_text_config().to_dict(), settings.max_length)
+        bounded = settings.max_length is not None
+        self.id = f"{digest([identity, self.context])}-{arithmetic(settings.dtype)}" if bounded else identity
         self.decoder = Decoder(
             model=model,
             ends=frozenset(model.generation_config.eos_token_id),

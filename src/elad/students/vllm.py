@@ -28,13 +28,14 @@ _OURS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vllm:
-    """Settings of the engine; `model`, `dtype` and `lora` are those of the `transformers` engine."""
+    """Settings of the engine; `model`, `dtype`, `lora` and `max_length` are those of the `transformers` engine."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     model: Located = "smollm2-135m"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     lora: Lora | None = field(default_factory=Lora)
+    max_length: int | None = None
     python: Located | None = None
     """The Python of the environment that vLLM is installed in, as `/opt/vllm/bin/python`: a server is started by it."""
     url: str | None = None
@@ -53,11 +54,13 @@ class Vllm:
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
         require(self.concurrency >= 1, "student.concurrency", "at least 1", self.concurrency)
+        require(self.max_length is None or self.max_length >= 1, "student.max_length", "at least 1", self.max_length)
         require(self.start_seconds > 0, "student.start_seconds", "above 0", self.start_seconds)
         for arg in self.args:
             name = arg.split("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
             if arg.startswith("-") and any(own.startswith(name) for own in _OURS):  # it may be shortened
-                raise ConfigError(f"student.args: {arg}: elad decides that itself")
+                own = "; student.max_length bounds it" if "max-model-len".startswith(name) else ""
+                raise ConfigError(f"student.args: {arg}: elad decides that itself{own}")
         which = "one of these two: the Python of vLLM's environment, or the address of a server that runs"
         require((self.python is None) != (self.url is None), "student.python, student.url", which, "none or both")
         if self.url is not None:
@@ -85,7 +88,7 @@ class Vllm:
     @property
     def local(self) -> Transformers:
         """The same student in this process."""
-        return Transformers(model=self.model, dtype=self.dtype, lora=self.lora)
+        return Transformers(model=self.model, dtype=self.dtype, lora=self.lora, max_length=self.max_length)
 
     @property
     def draws(self) -> bool:
