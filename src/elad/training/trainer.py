@@ -49,8 +49,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     Rows longer than `training.max_length` are left out and counted under `too_long`, and where pairs are learnt from
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
-    `dtype` is what the model multiplies in where its weights are kept in single precision (`target_logits`); losses,
-    gradients of weights and the optimiser are in that of the weights.
+    `dtype` is what is multiplied in, which need not be what weights, losses and the optimiser are in (`target_logits`).
     Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
     """
     training, seed = lesson.training, lesson.seed
@@ -64,11 +63,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     if not fitting:
         return summary | {"steps": 0}
     sight = Sight.of(cast("Any", model).config)
-    longest = training.max_length if lesson.feed else max(len(row) for item in fitting for row in item.rows)
-    if next(model.parameters()).device.type == "cpu" and longest <= LARGEST:
-        # The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s),
-        # but keeps no scores of all nodes for all nodes, of each head of each layer.
-        cast("Any", model).set_attn_implementation("eager")
+    _choose_kernel(cast("Any", model), fitting, lesson)
     if Need.REFERENCE in lesson.objective.needs:
         fitting = referred(model, fitting, training.micro_batch_size, sight, dtype)
     learn, check = split(fitting, training, seed)
@@ -92,13 +87,11 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
         trainer.remove_callback(PrinterCallback)
         torch.manual_seed(seed)
         result = trainer.train()
-        history = trainer.state.log_history
-    if not all(bool(weight.isfinite().all()) for weight in model.parameters() if weight.requires_grad):
-        raise _diverged("a weight is not finite after the last step", training)
+    _refuse_broken(model, training)
     return summary | {
         "steps": result.global_step,
         "target_tokens": sum(len(row) - row.target_start for item in learn for row in item.rows),
-        **_curves(history),
+        **_curves(trainer.state.log_history),
         "validation_rows": len(check),
     }
 
@@ -113,6 +106,23 @@ def _sizes(lesson: Lesson, model: nn.Module, tokenizer: Any) -> dict[str, dict[s
     lesson.guide.refuse_other_tokens(tokenizer)
     sizes = lesson.guide.vocabularies(model)
     return {"vocabularies": sizes} if sizes else {}
+
+
+def _choose_kernel(model: Any, items: Sequence[Item], lesson: Lesson) -> None:
+    """On a CPU, attention that is not fused while no row can be longer than `LARGEST`.
+
+    The fused kernel's backward pass takes several times as long there (benchmarks/train.py: 267 to 318 tokens/s), but
+    keeps no scores of all nodes for all nodes, of each head of each layer.
+    """
+    longest = lesson.training.max_length if lesson.feed else max(len(row) for item in items for row in item.rows)
+    if next(model.parameters()).device.type == "cpu" and longest <= LARGEST:
+        model.set_attn_implementation("eager")
+
+
+def _refuse_broken(model: nn.Module, training: Training) -> None:
+    """Raises: StudentError where a weight that was trained is no number: no step looked at what the last one did."""
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters() if weight.requires_grad):
+        raise _diverged("a weight is not finite after the last step", training)
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
