@@ -115,7 +115,7 @@ ROWS = (
         (Target("ratio", "the vLLM engine, against bare vLLM", 0.9),), needs="ELAD_VLLM",
     ),
     Row(
-        "scale", "scale.py", "--sizes 200 1000 5000", "--sizes 500 5000 50000",
+        "scale", "scale.py", "--sizes 200 1000 5000", "--tiny --sizes 500 5000 50000",
         (
             Target("ratio", "time of a further question, large pool against small", 1.2, most=True),
             Target("bytes_a_question", "memory of a further question, bytes", 1024, most=True),
