@@ -37,7 +37,7 @@ fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The table of targets at a small size; `benchmarks/table.py --full` is what docs/results/performance.md shows.
+# The table of targets at a small size; docs/results/performance.md has it with the sizes that were run for it.
 bench: models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,bench]'
 	$(BIN)/python benchmarks/table.py

@@ -76,30 +76,30 @@ def naive(task: str) -> tuple[Target, Target]:
 
 ROWS = (
     Row(
-        "probe-choice", "probe.py --task choice --tokens 96", "--questions 12 --repeats 1", "--questions 64",
+        "probe-choice", "probe.py --task choice --tokens 96", "--questions 8 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, choice, of drafting", 0.15, most=True), *naive("choice")),
     ),
     Row(
-        "probe-numeric", "probe.py --tokens 96", "--questions 12 --repeats 1", "--questions 64",
+        "probe-numeric", "probe.py --tokens 96", "--questions 8 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, numeric, of drafting", 0.35, most=True), *naive("numeric")),
     ),
     Row(
-        "resample", "resample.py", "--questions 8 --repeats 1", "--questions 32",
+        "resample", "resample.py", "--questions 5 --repeats 1", "--questions 32",
         (
             Target("ratio", "inter scores, M = 5, against `generate`", 3.0),
             Target("ratio_whole", "the same, each continuation written to its end", 2.0),
         ),
     ),
     Row(
-        "draft", "draft.py", "--questions 24 --repeats 1", "--questions 120",
+        "draft", "draft.py", "--questions 16 --bare 16 --repeats 1", "--questions 120",
         (Target("ratio", "drafting, against bare `generate`", 1.3),),
     ),
     Row(
-        "round", "round.py", "--questions 8 --heldout 4 --repeats 1", "--questions 32 --heldout 16",
+        "round", "round.py", "--questions 4 --heldout 2 --repeats 1", "--questions 32 --heldout 16",
         (Target("ratio", "draft, score and evaluate, against bare `transformers`", 2.0),),
     ),
     Row(
-        "train", "train.py", "--rows 32 --repeats 1", "--rows 192 --repeats 3",
+        "train", "train.py", "--rows 16 --repeats 1", "--rows 192 --repeats 3",
         (
             Target("ratio", "training tokens/s, against TRL", 1.3),
             Target("memory", "its peak memory, of TRL's with the batch at once", 0.5, most=True),
@@ -107,11 +107,11 @@ ROWS = (
         ), needs="module trl",
     ),
     Row(
-        "polygraph", "polygraph.py", "--questions 8 --tokens 32 --repeats 1", "--questions 48",
+        "polygraph", "polygraph.py", "--questions 6 --tokens 32 --repeats 1", "--questions 48",
         (Target("ratio", "entropy-style scores, against lm-polygraph", 2.0),), needs="ELAD_POLYGRAPH",
     ),
     Row(
-        "vllm", "vllm.py", "--questions 32 --repeats 1", "--questions 120",
+        "vllm", "vllm.py", "--questions 24 --repeats 1", "--questions 120",
         (Target("ratio", "the vLLM engine, against bare vLLM", 0.9),), needs="ELAD_VLLM",
     ),
     Row(
