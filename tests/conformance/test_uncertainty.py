@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from random import Random
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,14 +16,17 @@ from room_kit import check_settings, named, parsed
 from elad.asks import Generation, Prompt
 from elad.errors import ConfigError
 from elad.kinds import build
+from elad.learning import Lesson
 from elad.protocols import Fit, Student, Suited, Task, Uncertainty
-from elad.records import Chain, Problem, Sampling, StepScores, from_json, to_json
+from elad.records import Chain, Example, Problem, Sampling, StepScores, from_json, to_json
+from elad.settings import Training
 from elad.students.fake import Fake
 from elad.students.transformers import Transformers
 from elad.tasks.chains import make_chain
 from elad.tasks.choice import Choice
 from elad.tasks.numeric import Numeric
 from elad.tasks.text import Text
+from elad.training.objectives.sft import Sft
 from elad.uncertainty.elad import Elad
 
 ROOM = "elad.uncertainty"
@@ -135,10 +139,21 @@ every_task = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Student]:
-    """Random weights; one thread, since waiting for others takes longer than what there is to compute."""
+    """A model that has learnt the first draft of each task, so that what it draws has answers, of several kinds.
+
+    One thread, since waiting for others takes longer than what there is to compute.
+    """
     folder, threads = tiny_model.save(tmp_path_factory.mktemp("tiny"), context=1024), torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Transformers(model=str(folder), dtype="float32", batch_size=64).open()
+    raw = Transformers(model=str(folder), dtype="float32", batch_size=64, lora=None).open()
+    firsts = [(setting.task, *setting.drafts[0]) for setting in SETTINGS.values()]
+    rows = [
+        Example(problem_id=problem.id, messages=task.messages(problem), target=chain.text, source="warmup")
+        for task, problem, chain in firsts
+    ]
+    training = Training(epochs=50, batch_size=4, micro_batch_size=4, learning_rate=0.01)
+    lesson = Lesson(objective=Sft(), training=training, seed=SEED)
+    yield raw.fit(rows, lesson, folder=tmp_path_factory.mktemp("learnt")).student
     torch.set_num_threads(threads)
 
 
@@ -160,10 +175,25 @@ def goes_with(uncertainty: Uncertainty, task: Task) -> bool:
 
 
 def alike(first: StepScores, second: StepScores) -> bool:
-    """Equal up to the rounding of a model's arithmetic."""
-    pairs = [(first.aggregate, second.aggregate), (first.confidence, second.confidence)]
-    pairs += zip(first.steps, second.steps, strict=True)
-    return all(one == pytest.approx(other, abs=1e-4) for one, other in pairs)
+    """Equal up to the rounding of a model's arithmetic, in what was drawn and concluded on the way too."""
+    return near(to_json(first), to_json(second))
+
+
+def near(one: Any, other: Any) -> bool:
+    """Whether JSON values are equal but for 2e-4 in each number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(near(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(near, one, other))
+    return one == (pytest.approx(other, abs=2e-4) if isinstance(other, float) else other)
+
+
+@every_task
+def test_the_small_model_concludes(setting: Setting, tiny: Student) -> None:
+    found = Elad(samples=5)(setting.drafts, tiny, setting.task, SEED)
+    assert min(value for scores in found for value in scores.parts.get("inter", (1.0,))) < 1
+    drawn = {answer for scores in found for row in scores.detail.get("sampled", ()) for answer in row}
+    assert len(drawn) > 1
 
 
 @every_score
@@ -222,8 +252,19 @@ def test_what_does_not_fit_the_context_is_wholly_uncertain(uncertainty: Uncertai
     draft = drafted(task, Problem(id="long", question="4 and 5? " * 40, answer="9"), "4 + 5 = 9.\nThe answer is 9.")
     (scores,) = uncertainty([draft], Fake(context=200).open(), task, SEED)
     assert scores.confidence == 0
-    # Conclusions that cannot be read from first to last are all alike: to `elad` no step has changed them.
-    assert scores.aggregate == pytest.approx(1) or isinstance(uncertainty, Elad)
+    assert scores.aggregate == pytest.approx(of_no_readable_conclusion(uncertainty))
+
+
+def of_no_readable_conclusion(uncertainty: Uncertainty) -> float:
+    """The score of two steps where nothing that the student says can be read.
+
+    To `elad` what cannot be read is one conclusion: nothing changes it but the chain's own.
+    """
+    if not isinstance(uncertainty, Elad):
+        return 1.0
+    changed = (1.0, 1.0) if uncertainty.intra == "leave_one_out" else (0.0, 0.0 if uncertainty.settled else 1.0)
+    steps = [uncertainty.weight * intra + (1 - uncertainty.weight) for intra in changed]
+    return max(steps) if uncertainty.aggregate == "max" else fmean(steps)
 
 
 @every_score

@@ -1,8 +1,10 @@
 """Small models of several families, whose logits differ by what comes before."""
 
+import warnings
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     Gemma3Config,
@@ -35,6 +37,8 @@ FAMILIES = {
         text_config=GEMMA, vision_config={"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
     ),
 }
+ADAPTED = ("llama", "qwen2", "gpt2")
+"""Families that are also run with adapters beside their weights."""
 
 
 def opinionated(config: Any) -> Any:
@@ -45,3 +49,21 @@ def opinionated(config: Any) -> Any:
         if "norm" not in name and "ln_" not in name:
             torch.nn.init.normal_(weight, std=0.2)
     return built
+
+
+def adapted(config: Any) -> Any:
+    """The same with adapters that are not merged, of random weights: fresh ones of peft's add nothing."""
+    lora = LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=isinstance(config, GPT2Config),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property by its old name
+        model = get_peft_model(opinionated(config), lora)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    return model.eval()
