@@ -37,7 +37,8 @@ fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The table of targets at a small size; docs/results/performance.md has it with the sizes that were run for it.
+# The table of targets at a small size, one turn each; `benchmarks/table.py --full` takes the sizes that figures should be
+# quoted at. docs/results/performance.jsonl has the commands of the figures in docs/results/performance.md.
 bench: models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,bench]'
 	$(BIN)/python benchmarks/table.py

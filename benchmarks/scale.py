@@ -1,13 +1,14 @@
 """Time and memory of one round against the size of the pool.
 
-    python benchmarks/scale.py [--sizes 500 5000 50000] [--tiny] [--repeats 1]
+    python benchmarks/scale.py [--sizes 500 5000 50000] [--tiny] [--repeats 1] [--plot runs/bench/scale.svg]
 
 Each size is a process of its own, which makes a whole run of one round over a file of so many questions: all are
 read, drafted and scored, 40 are picked, revised from their references and learnt from. The student is the scripted
 one, or with `--tiny` a transformers model of two layers with random weights. Seconds are of the processor, so that
 neighbours count little. The last line is JSON: `ratio` is what a further question takes between the two largest
 sizes over what it takes between the two smallest, 1 where time grows linearly; `bytes_a_question` is what the peak
-grows by between the two largest, when caches are full and allocators warm. Both must meet their target.
+grows by between the two largest, when caches are full and allocators warm. Both must meet their target. The plot shows
+seconds and peak of each run against the size of its pool.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 5000, 50_000], help="three or more")
     parser.add_argument("--tiny", action="store_true", help="a transformers model made from a configuration")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--plot", type=Path, default=Path("runs/bench/scale.svg"))
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if len(set(args.sizes)) < 3:
@@ -45,7 +47,10 @@ def main() -> None:
     if args.child:
         print(json.dumps(measured(args.child, tiny=args.tiny)))
         return
-    told = verdict([row for _ in range(args.repeats) for row in (of_size(size, args.tiny) for size in args.sizes)])
+    rows = [of_size(size, args.tiny) for _ in range(args.repeats) for size in args.sizes]
+    told = verdict(rows)
+    args.plot.parent.mkdir(parents=True, exist_ok=True)
+    picture(rows, args.plot)
     print(json.dumps({"name": "scale", **told, "engine": "transformers" if args.tiny else "fake"}))
 
 
@@ -73,6 +78,30 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "bytes_a_question": a_question,
         "bytes_target": MOST_BYTES,
     }
+
+
+def picture(rows: list[dict[str, Any]], target: Path) -> None:
+    """Seconds and peak against the pool's size, each run a mark; dashed is what the targets would allow."""
+    from matplotlib import rc_context  # not in the processes whose memory is measured
+    from matplotlib.figure import Figure
+
+    sizes = sorted({row["questions"] for row in rows})
+    with rc_context({"svg.hashsalt": "elad", "svg.fonttype": "path", "font.size": 9}):
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        for axes, (key, words) in zip(
+            figure.subplots(1, 2), {"seconds": "seconds of the processor", "peak_mib": "peak memory, MiB"}.items(),
+            strict=True,
+        ):  # fmt: skip
+            means = [statistics.fmean(row[key] for row in rows if row["questions"] == size) for size in sizes]
+            rate = (means[1] - means[0]) / (sizes[1] - sizes[0]) * TARGET if key == "seconds" else MOST_BYTES / 2**20
+            allowed = [means[1] + rate * (size - sizes[1]) for size in sizes[1:]]
+            axes.plot(sizes, means, color="#0072B2")
+            axes.plot(sizes[1:], allowed, color="0.4", ls="--")
+            axes.scatter([row["questions"] for row in rows], [row[key] for row in rows], color="#0072B2", s=16)
+            axes.set_xlabel("questions of the pool")
+            axes.set_ylabel(words)
+            axes.set_ylim(bottom=0)
+        figure.savefig(target, metadata={"Date": None})
 
 
 def of_size(size: int, tiny: bool) -> dict[str, Any]:

@@ -1,16 +1,23 @@
 """What is picked does not depend on how the student's work is cut up."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_model
 import torch
-from loop_kit import experiment
+from loop_kit import experiment, problems
 
 from elad import loop
+from elad.experiment import Data
 from elad.ledger.events import Event, Kind, Ledger
 from elad.loop import run
+from elad.outcomes import ParseOutcome
+from elad.protocols import Parsed
+from elad.records import Problem
+from elad.stages import drafting, scoring
+from elad.tasks.choice import Choice
 
 WAYS: tuple[dict[str, Any], ...] = (
     {"batch_size": 32, "batch_tokens": 65_536, "threads": 1},
@@ -20,7 +27,9 @@ WAYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def picked(folder: Path, model: Path, *, batch_size: int, batch_tokens: int, threads: int) -> list[Any]:
+def picked(
+    folder: Path, model: Path, *, batch_size: int, batch_tokens: int, threads: int, **sections: Any
+) -> list[Any]:
     """The questions of one round in their order, with their scores."""
     student = {"engine": "transformers", "model": str(model), "dtype": "float32"}
     before = torch.get_num_threads()
@@ -30,7 +39,7 @@ def picked(folder: Path, model: Path, *, batch_size: int, batch_tokens: int, thr
             experiment(
                 "rounds.count=1", "drafting.max_tokens=24", "drafting.temperature=1.0", "training.epochs=1",
                 student=student | {"batch_size": batch_size, "batch_tokens": batch_tokens},
-                uncertainty={"kind": "perplexity"},
+                **{"uncertainty": {"kind": "perplexity"}} | sections,
             ),
             folder,
         )  # fmt: skip
@@ -72,3 +81,57 @@ def test_picks_do_not_depend_on_batches_tokens_or_threads(tmp_path: Path) -> Non
     for one in found[1:]:
         assert [id for id, _ in one] == list(ids)
         assert [score for _, score in one] == pytest.approx(scores, abs=1e-4)
+
+
+def offered(count: int, seed: int, prefix: str) -> tuple[Problem, ...]:
+    """The made-up questions with three numbers to choose from."""
+    made = [(one, int(one.answer or "")) for one in problems(count, seed, prefix)]
+    return tuple(replace(one, choices=(str(right - 1), str(right), str(right + 10))) for one, right in made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyText(Choice):
+    """Whatever is written names an option: that of a random student, too."""
+
+    def parse(self, text: str, problem: Problem, *, finished: bool = True) -> Parsed:
+        found, choices = Choice.parse(self, text, problem, finished=finished), problem.choices or ()
+        if found.answer is not None:
+            return found
+        return Parsed(answer=choices[len(text) % len(choices)], outcome=ParseOutcome.PARSED)
+
+
+SOFT: dict[str, Any] = {
+    "uncertainty": {"kind": "elad", "soft": True, "samples": 3},
+    "task": AnyText(),
+    "data": Data(pool=offered(20, 1, "p"), heldout=offered(2, 2, "h"), warmup=()),
+}
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_soft_scores_and_picks_do_not_depend_on_chunks_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soft: list[Any], way: dict[str, Any], overlapping: bool
+) -> None:
+    """Chunks of eight drafts and three scores, against one of each; scores while drafts are in mind, and apart."""
+    monkeypatch.setattr(drafting, "ALONG_CHUNK", 8)
+    monkeypatch.setattr(drafting, "DRAFT_CHUNK", 8)
+    monkeypatch.setattr(scoring, "SCORE_CHUNK", 3)
+    if not overlapping:
+        monkeypatch.setattr(loop, "along", lambda world, number: None)
+    found = picked(tmp_path / "run", tiny_model.save(tmp_path / "model", context=1024), **way, **SOFT)
+    assert [id for id, _ in found] == [id for id, _ in soft]
+    assert [score for _, score in found] == pytest.approx([score for _, score in soft], abs=1e-4)
+    stages = {event.payload["stage"] for event in told(tmp_path / "run", Kind.STAGE)}
+    assert ("draft, score" in stages) == overlapping
+
+
+@pytest.fixture(scope="module")
+def soft(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What is picked in one chunk of all questions."""
+    folder = tmp_path_factory.mktemp("soft")
+    found = picked(folder / "run", tiny_model.save(folder / "model", context=1024), **WAYS[0], **SOFT)
+    scores = [score for _, score in found]
+    assert len(set(scores)) == len(scores), "scores that tie tell nothing"
+    details = [event.payload["detail"] for event in told(folder / "run", Kind.SCORE)]
+    assert all(detail["sampled"] for detail in details), "continuations are what chunks could change"
+    return found

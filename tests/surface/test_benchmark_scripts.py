@@ -15,7 +15,7 @@ from elad.records import Sampling
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PROMISED = {"name", "ratio", "target", "met", "runs", "spread"}
-WAITING = "--questions 1 --rounds 1 --pool 2 --heldout 1 --latency-ms 1".split()
+WAITING = "--questions 1 --rounds 1 --pool 2 --heldout 1 --latency-ms 1 2".split()
 SMALL = ["--questions", "1", "--tokens", "8", "--repeats", "1"]
 
 
@@ -50,7 +50,7 @@ def ended(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         ("probe", SMALL, {"task", "guess", "ratio_alone", "of_drafting", "of_drafting_target"}),
         ("probe", [*SMALL, "--task", "choice", "--no-guess"], {"task", "guess", "ratio_alone", "of_drafting"}),
         ("round", [*SMALL, "--heldout", "1", "--samples", "1"], {"stages", "scoring_share"}),
-        ("waiting", WAITING, {"stages"}),
+        ("waiting", WAITING, {"stages", "shares"}),
     ],
 )
 def test_a_benchmark_ends_with_its_figures(ended: Ended, name: str, words: list[str], further: set[str]) -> None:

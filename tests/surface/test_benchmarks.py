@@ -2,6 +2,7 @@
 
 import importlib
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -139,6 +140,25 @@ def test_memory_and_time_of_a_larger_pool() -> None:
     told = script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(1124, 12.24, 55.5)])
     assert (told["ratio"], told["bytes_a_question"], told["met"]) == (1.0, 567, True)
     assert not script("scale").verdict([row(100, 2.0, 50.0), row(200, 3.0, 55.0), row(300, 5.0, 55.0)])["met"]
+
+
+def test_the_picture_of_scale_is_drawn_from_its_rows(tmp_path: Path) -> None:
+    rows = [{"questions": n, "seconds": n / 50, "peak_mib": 50 + n / 1e4} for n in (100, 200, 1124)]
+    for name in ("a.svg", "b.svg"):
+        script("scale").picture(rows, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes() != b""
+    script("scale").picture([*rows, rows[-1] | {"seconds": 900.0}], tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() != (tmp_path / "b.svg").read_bytes()
+
+
+def test_waiting_is_what_revising_takes_beside_the_student() -> None:
+    def stages(revise: float) -> Counter[str]:
+        return Counter({"train": 20.0, "revise": revise, "continue": 10.0, "evaluate": 5.0})
+
+    told = script("waiting").verdict([(2000.0, stages(15.0)), (20000.0, stages(85.0))])
+    assert told.keys() | {"name"} >= PROMISED
+    assert (told["ratio"], told["met"], told["shares"]) == (0.167, False, {"2000": 0.167, "20000": 0.75})
+    assert script("waiting").verdict([(2000.0, stages(12.0))])["met"]
 
 
 def test_the_review_page_is_judged_by_its_slowest_address_and_its_memory() -> None:
