@@ -115,15 +115,11 @@ ROWS = (
         (Target("ratio", "the vLLM engine, against bare vLLM", 0.9),), needs="ELAD_VLLM",
     ),
     Row(
-        "scale", "scale.py --tiny", "--sizes 500 2000 5000", "--sizes 500 5000 50000",
+        "scale", "scale.py --tiny", "--sizes 200 600 1200", "--sizes 500 5000 50000",
         (
             Target("ratio", "time of a further question, large pool against small", 1.2, most=True),
             Target("bytes_a_question", "memory of a further question, bytes", 1024, most=True),
         ),
-    ),
-    Row(
-        "waiting", "waiting.py", "--questions 5 --rounds 1 --pool 20 --heldout 10", "--latency-ms 2000 500 20000",
-        (Target("ratio", "waiting for a teacher that takes 2 s, of a round", 0.1, most=True),),
     ),
 )  # fmt: skip
 
