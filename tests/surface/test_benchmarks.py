@@ -157,7 +157,7 @@ def test_waiting_is_what_revising_takes_beside_the_student() -> None:
 
     told = script("waiting").verdict([(2000.0, stages(15.0)), (20000.0, stages(85.0))])
     assert told.keys() | {"name"} >= PROMISED
-    assert (told["ratio"], told["met"], told["shares"]) == (0.167, False, {"2000": 0.167, "20000": 0.75})
+    assert (told["ratio"], told["met"], told["shares"]) == (0.125, False, {"2000": 0.125, "20000": 0.682})
     assert script("waiting").verdict([(2000.0, stages(12.0))])["met"]
 
 
