@@ -73,7 +73,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("_quick")
 def test_under_a_cap_with_three_faults_in_ten_requests(tmp_path: Path) -> None:
-    questions = 2000
+    questions = 1000
     with ChaosTeacher(answer=answer) as server:
         run(campaign(server, 50), tmp_path / "whole")
         whole = books(tmp_path / "whole").spent.money * questions / 50
@@ -143,7 +143,7 @@ def killed_often(server: ChaosServer, folder: Path, questions: int, kills: int, 
 @pytest.mark.slow
 @pytest.mark.parametrize("idempotent", ["yes", "no"])
 def test_killed_again_and_again_nothing_is_lost_and_no_answer_is_bought_twice(tmp_path: Path, idempotent: str) -> None:
-    questions, kills = 200, 10
+    questions, kills = 120, 6
     with ChaosTeacher(answer=answer, idempotent=True) as server:
         run(campaign(server, questions), tmp_path / "whole")
     whole = books(tmp_path / "whole")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tiny_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_kit import experiment, problems
 from typer.testing import CliRunner
@@ -215,6 +215,7 @@ def test_a_cap_buys_what_its_likely_cost_allows(student: str) -> None:
     assert 0.3 < told.cacheable < 1
 
 
+@settings(max_examples=30)
 @given(
     costs=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 900), st.integers(0, 300)), min_size=1, max_size=40),
     questions=st.integers(0, 500),

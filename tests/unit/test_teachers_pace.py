@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from elad.teachers.pace import FIRST_WINDOW, Pace, duration
@@ -61,6 +61,7 @@ def stream(
     return served, refused
 
 
+@settings(max_examples=40)
 @given(limit=st.integers(1, 200), most=st.integers(1, 300))
 def test_the_window_finds_the_limit_and_stays_close(limit: int, most: int) -> None:
     clock = Clock()

@@ -101,15 +101,19 @@ def test_the_family_follows_from_the_answers() -> None:
         kind_of([SUM, POND])
 
 
+MOST = 600
+"""Of each file: all of them take two minutes."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SETS)
-def test_every_real_question_validates(shared: Path, kind: str) -> None:
+def test_real_questions_validate(shared: Path, kind: str) -> None:
     for name in SETS[kind]:
         for file in FILES:
             source = f"{name}/{file}.jsonl.gz"
             if not (shared / "data" / source).exists():
                 continue
-            problems = read(source, columns={}, limit=None, base=shared / "data")
+            problems = read(source, columns={}, limit=MOST, base=shared / "data")
             assert kind_of(problems) == kind
             found = validate(problems, build("elad.tasks", kind, "task"))
             assert (source, found.problems) == (source, ())
