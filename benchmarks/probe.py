@@ -80,7 +80,7 @@ def compare(args: argparse.Namespace, student: Any, given: Experiment, source: l
     bare: Any = Bare(student, args.batch, stops=True)
     measure = Elad(weight=1.0)
     recall = Recall(student)
-    asked = Unguided(student) if args.no_guess else student
+    asked: Any = Unguided(student) if args.no_guess else student
 
     def alone() -> None:
         recall.close()
