@@ -30,7 +30,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "elad_soft": {"uncertainty": SCORE | {"soft": True}},
     "elad_settled": {"uncertainty": SCORE | {"settled": True}},
     "elad_five": {"uncertainty": SCORE | {"samples": 5}},
-    "rewritten": {"selector": "random"},
     "answered": {"selector": "random", "reviser": "answer_only"},
     "repaired": {"selector": "random", "reviser": REPAIR},
     "revised": {"uncertainty": SCORE, "reviser": REPAIR},
@@ -48,7 +47,7 @@ ARMS: dict[str, dict[str, Any]] = {
 USUAL = {
     "": ("elad", "random", "entropy", "disagreement", "oracle"),
     "_given": ("random", "ifd", "ifd_length"),
-    "_reference": ("revised", "rewritten", "repaired", "answered"),
+    "_reference": ("revised", "random", "repaired", "answered"),
 }
 """The arms that go with a setting by default, by how its name ends."""
 SETTINGS: dict[str, dict[str, Any]] = {

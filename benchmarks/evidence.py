@@ -16,7 +16,7 @@ that have not.
 In the plain settings the teacher's explanations were recorded, and each question that is bought is explained anew. In
 those that end in `_given` the pool comes with right explanations, which a score may look at (`ifd` picks by them, and
 `ifd_length` by lot as many of each length). In those that end in `_reference` the teacher knows them and repairs the
-student's own chain by them: `revised` is all of ELAD, `rewritten` picks by lot and has all explained anew.
+student's own chain by them: `revised` is all of ELAD, `random` picks by lot and has all explained anew.
 
 A cell is an ordinary run (`elad sweep` runs them alike); it goes on where it was stopped. Its row holds everything that
 `elad compare` needs, and rows are put together as that does it, so that rows of several machines and days make one

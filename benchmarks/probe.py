@@ -29,6 +29,7 @@ from elad.asks import Generation, Prompt
 from elad.experiment import Experiment
 from elad.packing.tree import packs
 from elad.records import Sampling
+from elad.students.decoding import PACK
 from elad.tasks.reading import read
 from elad.training.rows import encode_prompt
 from elad.uncertainty.beliefs import scored
@@ -129,7 +130,7 @@ def read_twice(student: Any, chains: Any, given: Experiment, measure: Elad) -> f
     heard: Any = Overheard(student)
     measure(chains, heard, given.task, 0)
     rows = [encode_prompt(student.tokenizer, prompt) for prompt in heard.prompts]
-    return sum(map(len, rows)) / sum(len(tree.tokens) for tree in packs(rows, 512))
+    return sum(map(len, rows)) / sum(len(tree.tokens) for tree in packs(rows, PACK))
 
 
 def offered(given: Experiment, target: Path) -> str:

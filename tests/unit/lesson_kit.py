@@ -6,8 +6,17 @@ import torch
 from torch import Tensor
 
 from elad.learning import Lesson, Targets
+from elad.records import Example, Message
 from elad.settings import Training
 from elad.training.objectives.sft import Sft
+
+QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
+
+
+def example(i: int) -> Example:
+    """A warm-up row, a sum."""
+    messages = (Message(role="user", content=f"{i} + {i}?"),)
+    return Example(problem_id=str(i), messages=messages, target=f"The answer is {2 * i}.", source="warmup")
 
 
 def lesson(training: Training, seed: int = 3) -> Lesson:

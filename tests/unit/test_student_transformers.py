@@ -12,13 +12,12 @@ import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lesson_kit import lesson
+from lesson_kit import QUICK, example, lesson
 
 from elad.asks import Generation, Prompt
 from elad.errors import RunFolderError, StudentError
 from elad.protocols import Student
 from elad.records import Example, Message, Sampling
-from elad.settings import Training
 from elad.students import embedding, inspection
 from elad.students.sampling import NO_TOKEN, draw
 from elad.students.transformers import Lora, Transformers, TransformersStudent
@@ -27,16 +26,10 @@ from elad.training.trainer import step_loss
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=12)
 GREEDY = Sampling(max_tokens=9)
-QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
 
 
 def prompt(text: str, *, seed: int = 0, prefix: str = "") -> Prompt:
     return Prompt(messages=(Message(role="user", content=text),), seed=seed, prefix=prefix)
-
-
-def example(i: int) -> Example:
-    messages = (Message(role="user", content=f"{i} + {i}?"),)
-    return Example(problem_id=str(i), messages=messages, target=f"The answer is {2 * i}.", source="warmup")
 
 
 def tiny(folder: Path) -> TransformersStudent:

@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 import tiny_model
-from lesson_kit import lesson
+from lesson_kit import QUICK, example, lesson
 
-from elad.records import Example, Message
-from elad.settings import Training
 from elad.students.transformers import Lora, Transformers, TransformersStudent
-
-QUICK = Training(epochs=2, batch_size=4, micro_batch_size=2, learning_rate=0.01)
-
-
-def example(i: int) -> Example:
-    messages = (Message(role="user", content=f"{i} + {i}?"),)
-    return Example(problem_id=str(i), messages=messages, target=f"The answer is {2 * i}.", source="warmup")
 
 
 @pytest.fixture(scope="module")
