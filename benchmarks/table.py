@@ -76,11 +76,11 @@ def naive(task: str) -> tuple[Target, Target]:
 
 ROWS = (
     Row(
-        "probe-choice", "probe.py --task choice --tokens 96", "--questions 8 --repeats 1", "--questions 64",
+        "probe-choice", "probe.py --task choice --tokens 96", "--questions 16 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, choice, of drafting", 0.15, most=True), *naive("choice")),
     ),
     Row(
-        "probe-numeric", "probe.py --tokens 96", "--questions 8 --repeats 1", "--questions 64",
+        "probe-numeric", "probe.py --tokens 96", "--questions 16 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, numeric, of drafting", 0.35, most=True), *naive("numeric")),
     ),
     Row(
@@ -95,7 +95,7 @@ ROWS = (
         (Target("ratio", "drafting, against bare `generate`", 1.3),),
     ),
     Row(
-        "round", "round.py", "--questions 4 --heldout 2 --repeats 1", "--questions 32 --heldout 16",
+        "round", "round.py", "--questions 8 --heldout 4 --repeats 1", "--questions 32 --heldout 16",
         (Target("ratio", "draft, score and evaluate, against bare `transformers`", 2.0),),
     ),
     Row(
