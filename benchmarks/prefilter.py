@@ -3,13 +3,14 @@
     python benchmarks/prefilter.py [--questions 120] [--samples 5] [--share 0.1]
     python benchmarks/prefilter.py --data ../shared/data/svamp/train.jsonl.gz --questions 400
 
-The demo's student drafts and scores all questions after its warm-up. Of many pools, each a random half of them, `top`
-picks a share, once from all and once from those that `prefilter.keep` times as many surprising drafts leave; picks of
-equal scores are the same pick. The last line is JSON: `ratio` is the median share of the picks that both make at a
-`keep` of 4 (the `spread` is over the pools, which overlap: it is no interval for other questions), `kept` the mean for
-each `keep` beside what a lot would keep, and `saved` how many questions go without step scores. `adaptive` tells of a
-round with `adaptive.few` that is scored anew: which share of the continuations it `spared`, and which of the picks
-it `agreed` on (in bfloat16 a draw hangs on what is drawn beside it, so that it need not be 1).
+The demo's student after its warm-up, or another (`--model`), drafts and scores all questions. Of many pools, each a
+random half of them, `top` picks a share, once from all and once from those that `prefilter.keep` times as many
+surprising drafts leave; picks of equal scores are the same pick. The last line is JSON: `ratio` is the median share of
+the picks that both make at a `keep` of 4 (the `spread` is over the pools, which overlap: it is no interval for other
+questions), `kept` the mean for each `keep` beside what a lot would keep, and `saved` how many questions go without
+step scores. `adaptive` tells of a round with `adaptive.few` that is scored anew: which share of the continuations it
+`spared`, and which of the picks it `agreed` on (in bfloat16 a draw hangs on what is drawn beside it, so that it need
+not be 1).
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bare import drafted, warmed
+from bare import choose_model, drafted, warmed
 
 from elad.experiment import Experiment
 from elad.records import Candidate
@@ -47,8 +48,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.1, help="of a pool that is picked")
     parser.add_argument("--pools", type=int, default=200)
     parser.add_argument("--data", action="append")
+    choose_model(parser)
     args = parser.parse_args()
-    student, given = warmed(CHUNK, args.tokens)
+    student, given = warmed(CHUNK, args.tokens, args.model)
     given = given.but(uncertainty={"kind": "elad", "samples": args.samples})
     count = max(1, round(args.share * args.questions))
     with tempfile.TemporaryDirectory() as scratch:

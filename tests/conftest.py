@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("elad", deadline=None)  # a busy machine is slow, and that is no fault
+settings.register_profile("elad", deadline=None, max_examples=50)  # a busy machine is slow, and that is no fault
 settings.load_profile("elad")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it runs in the background

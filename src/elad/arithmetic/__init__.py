@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 from elad.arithmetic.chains import Chains, Side
@@ -52,6 +53,7 @@ class Claim:
     """Whether each two neighbouring sides are equal; never where one divides by zero."""
 
 
+@lru_cache(maxsize=512)  # a chain is judged by several rules, and in several ways, one after the other
 def claims(text: str) -> tuple[Claim, ...]:
     """The arithmetic that a text claims, in order.
 
