@@ -3,7 +3,7 @@
     python benchmarks/evidence.py run words --seeds 0 1 2              # the cells of a setting, one after the other
     python benchmarks/evidence.py run words --arms random elad --seeds 3 --heldout test --rows docs/results/evidence
     python benchmarks/evidence.py tell words --heldout test --rows docs/results/evidence
-    python benchmarks/evidence.py small                                # both for a small setting: `make evidence`
+    python benchmarks/evidence.py small                                # both for a small part of esnli: `make evidence`
 
 Needs the real data beside the checkout (`../shared/data`). A third of all questions, by their own hash, is kept aside:
 with `--aside` pool and held-out questions are of that third, for what was changed after looking at the rest. The
@@ -37,7 +37,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from arms import ARMS, COMMON, PARTS, SETTINGS, SMALL, SMALL_ARMS, SMALL_SEEDS, USUAL, drawn
+from arms import ARMS, COMMON, PARTS, SETTINGS, SMALL, SMALL_ARMS, SMALL_SEEDS, SMALL_SETTING, USUAL, drawn
 from rich.console import Console
 
 from elad.errors import RunFolderError
@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     changes: dict[str, Any] = {}
     if args.verb == "small":
-        changes, args.seeds, args.arms = SMALL, list(SMALL_SEEDS), SMALL_ARMS
+        changes, args.setting, args.seeds, args.arms = SMALL, SMALL_SETTING, list(SMALL_SEEDS), SMALL_ARMS
         args.out /= "small"
     args.rows = args.rows or args.out
     args.rows.mkdir(parents=True, exist_ok=True)

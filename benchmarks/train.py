@@ -54,10 +54,10 @@ def main() -> None:
     parser.add_argument("--micro", type=int, default=4, help="rows at once, but for TRL's first side")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", action="append", help="files of questions with rationales")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=[*SIDES, *ALONE], help="one side alone, in this process")
     args = parser.parse_args()
     if args.side:
-        print(json.dumps(SIDES[args.side](args)))
+        print(json.dumps((SIDES | ALONE)[args.side](args)))
         return
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for turn in range(args.repeats):
@@ -107,15 +107,22 @@ def examples(args: argparse.Namespace) -> list[Example]:
     ]
 
 
-def elad(args: argparse.Namespace) -> dict[str, Any]:
+def elad(args: argparse.Namespace, *, compiled: bool = False) -> dict[str, Any]:
     """Our trainer, with its defaults but for the size of the steps."""
     student, rows = Transformers().open(), examples(args)
     model, _ = student.trainable()
+    if compiled:
+        model.forward = torch.compile(model.forward, dynamic=True)
     training = Training(epochs=1, batch_size=args.batch, micro_batch_size=args.micro)
     began = time.monotonic()
     lesson = Lesson(objective=Sft(), training=training, seed=SEED)
     summary = train(model, student.tokenizer, rows, lesson, write=student.writer(model))
     return measured(rows, student.tokenizer, time.monotonic() - began, summary["losses"][-1])
+
+
+def elad_compiled(args: argparse.Namespace) -> dict[str, Any]:
+    """Ours through `torch.compile`, for sizes that change; its seconds have the compiling in them."""
+    return elad(args, compiled=True)
 
 
 def trl(args: argparse.Namespace) -> dict[str, Any]:
@@ -183,6 +190,8 @@ def measured(rows: Sequence[Example], tokenizer: Any, seconds: float, loss: floa
 
 
 SIDES = {"elad": elad, "trl": trl, "trl_micro": trl_micro, "trl_eager": trl_eager}
+ALONE = {"elad_compiled": elad_compiled}
+"""Sides that are run by name only, beside the same command with `--side elad`."""
 TRL = ("trl", "trl_micro", "trl_eager")
 
 
