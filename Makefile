@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup models demo test check fix bench evidence audit clean
+.PHONY: setup models demo test check docs fix bench evidence audit clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=26.2'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,llamacpp,web,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,llamacpp,web,docs,dev]'
 	touch $@
 
 # Weights are fetched before the tests, because the tests themselves have no network.
@@ -26,12 +26,16 @@ test: export OMP_NUM_THREADS = 1
 test: models
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-check: setup
+check: setup docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/surface/test_snippets.py
+
+# The site; a warning is a failure.
+docs: setup
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 fix: setup
 	$(BIN)/ruff check --fix .

@@ -131,7 +131,7 @@ class Charge:
     money: float = 0.0
     currency: str | None = None
     price_version: str | None = None
-    """Of a sum: the versions of all its parts, sorted, with `; ` between them."""
+    """Of a sum: the versions of all its parts, sorted, with "; " between them."""
     estimated: bool = False
     """True where the endpoint reported no usage and tokens were counted by other means."""
 
