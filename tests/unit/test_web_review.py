@@ -7,7 +7,7 @@ from shutil import copytree
 
 import pytest
 from loop_kit import experiment
-from web_kit import ORIGIN, Seat, bought, seated, sitting
+from web_kit import ORIGIN, Seat, bought, locked, seated, sitting
 
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.people import Review, review_of, standing
@@ -107,6 +107,19 @@ def test_what_cannot_be_saved_is_told_and_not_saved(
 ) -> None:
     assert why in unescape(seat.send(key, seat.form(key) | fields))
     assert said(folder) == []
+
+
+def test_what_the_ledger_does_not_take_is_told(
+    seat: Seat, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elad.ledger.people._WAIT_SECONDS", 0.01)
+    with locked(folder):
+        told = unescape(seat.decide(key, "reject"))
+    assert "Nothing was saved: the ledger cannot be written now" in told
+    assert 'role="alert"' in told
+    assert str(folder) not in told
+    assert said(folder) == []
+    assert "Rejected" in seat.decide(key, "reject")
 
 
 def test_a_revision_of_another_question_is_none_of_this_one(seat: Seat, folder: Path, key: str) -> None:

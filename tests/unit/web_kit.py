@@ -1,6 +1,7 @@
 """A review page over a run on fakes, without a network."""
 
 import re
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ pytest.importorskip("fastapi", reason="needs the extra `web`")
 from starlette.testclient import TestClient
 
 from elad.experiment import Data
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
 from elad.records import Problem, from_json
 from elad.web.app import application
@@ -98,6 +99,17 @@ def sitting(folder: Path, name: str = "ana") -> Generator[Seat]:
     """One reviewer who has come in."""
     with seated(folder, name) as (seat,):
         yield seat.enter()
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """The ledger while somebody else writes to it and does not come to an end."""
+    db = sqlite3.connect(folder / FILE, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        db.close()
 
 
 def append(folder: Path, kind: Kind, key: str, payload: Any, number: int = 1) -> None:
