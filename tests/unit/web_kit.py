@@ -1,5 +1,6 @@
 """A review page over a run on fakes, without a network."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Generator
@@ -116,6 +117,16 @@ def append(folder: Path, kind: Kind, key: str, payload: Any, number: int = 1) ->
     """An event more, as a run would append it."""
     with Ledger(folder, write=True) as ledger:
         ledger.append(kind, [(key, payload)], round=number)
+
+
+def replaced(folder: Path, revision: dict[str, Any], more: dict[str, Any]) -> None:
+    """Another payload in the place of a revision's."""
+    db = sqlite3.connect(folder / FILE)
+    asked = "kind = ? AND json_extract(payload, '$.problem_id') = ?"
+    row = (json.dumps(revision | more), Kind.REVISION, revision["problem_id"])
+    assert db.execute(f"UPDATE events SET payload = ? WHERE {asked}", row).rowcount == 1
+    db.commit()
+    db.close()
 
 
 def bought(folder: Path) -> list[tuple[str, Problem, dict[str, Any]]]:
