@@ -20,6 +20,7 @@ from elad.kinds import build
 from elad.records import Problem, to_json
 from elad.report import known
 from elad.report.card_facts import Facts, Form, gather
+from elad.report.reviews import words
 from elad.report.verdict import sentence
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ def _limits(facts: Facts) -> Iterator[str]:
 
 def _made(facts: Facts) -> Iterator[str]:
     told, training = facts.experiment, facts.experiment["training"]
+    heard = words(facts.heard) if facts.heard else "none"
+    yield f"reviews by people of what the teacher wrote: it learnt by {heard}"
     yield f"uncertainty of its steps: {known.code(told['uncertainty']['kind'])}"
     lora = told["student"].get("lora")
     how = f"LoRA of rank {lora['rank']}" if lora else "all weights"

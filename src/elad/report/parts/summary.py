@@ -5,6 +5,7 @@ from typing import Any
 from elad.ledger.events import MAIN
 from elad.report.page.document import Part, Prose, Section, Table
 from elad.report.page.wording import money, seconds, tokens
+from elad.report.reviews import line
 
 
 def section(told: dict[str, Any]) -> Section:
@@ -32,6 +33,7 @@ def _facts(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("teacher", _named(settings["teacher.kind"], model)),
         ("rounds measured", f"{len(rounds)} (round 0 is before anything was bought)" if rounds else "none"),
         ("questions", f"{len(told['bought']):,} picked, {revised:,} with a finished revision, all arms"),
+        ("reviewed by people", line(told["reviews"])),
         ("asked of it", f"{spent['calls']:,} calls, {tokens(spent)} tokens"),
         ("money", money(spent["money"], currency) if currency else "none: the teacher has no price"),
         ("working time", seconds(spent["seconds"])),
