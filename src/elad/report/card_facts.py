@@ -11,6 +11,7 @@ from elad.ledger.events import MAIN, Ledger
 from elad.ledger.reconcile import Books, reconcile
 from elad.ledger.sessions import last_session
 from elad.report import known
+from elad.report.parts.spending import spared
 from elad.report.reviews import reviews
 from elad.report.status import status
 
@@ -38,6 +39,8 @@ class Facts:
     begun: dict[str, Any]
     """Its last session."""
     books: Books
+    cached: dict[str, Any]
+    """Replies that came from the cache, and what they had cost."""
     reviews: dict[str, Any]
     """What people made of the revisions, as counts."""
     teacher: tuple[str, str]
@@ -75,6 +78,7 @@ def gather(run: Path, student: Trained, form: Form) -> Facts:
             told=status(run),
             begun=begun,
             books=reconcile(ledger),
+            cached=spared(ledger),
             reviews=reviews(ledger),
             teacher=known.teacher(ledger),
             sources=known.sources(ledger, begun),
