@@ -77,6 +77,28 @@ def test_two_at_once_do_not_overwrite_one_another(chromium: Any, folder: Path) -
     assert said(folder) == [("ana", "reject"), ("ben", "accept")]
 
 
+def test_a_decision_that_was_not_saved_is_told(chromium: Any, folder: Path) -> None:
+    with serving(folder, "ana") as links, window(chromium, links["ana"]) as ana:
+        ana.open("/?state=revised").press("j", "Enter")
+        ana.says("none stands")
+        for answer, why in (
+            (lambda route: route.fulfill(status=500, body="secret"), "the server failed (500)."),
+            (lambda route: route.fulfill(status=413, body="This form is too long."), "This form is too long."),
+            (lambda route: route.abort(), "the server does not answer."),
+        ):
+            ana.page.route("**/review", answer)
+            ana.press("a")
+            ana.says(f"Not saved: {why}")
+            assert ana.barriers() == []
+            ana.page.unroute("**/review")
+        assert ana.page.get_by_role("alert").inner_text() == "Not saved: the server does not answer."
+        ana.press("a")
+        ana.says("Accepted.")
+        assert ana.page.locator("#trouble").inner_text() == ""
+        ana.faults.clear()  # what browser and htmx say of the three
+    assert said(folder) == [("ana", "accept")]
+
+
 def test_a_key_in_a_field_is_a_letter(chromium: Any, folder: Path) -> None:
     with serving(folder, "ana") as links, window(chromium, links["ana"]) as ana:
         ana.open("/?state=revised").press("j", "Enter")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from loop_kit import experiment, history
-from web_kit import ORIGIN, Seat, sitting
+from web_kit import ORIGIN, Seat, locked, sitting
 
 from elad.experiment import Experiment
 from elad.ledger.events import Kind, Ledger, is_held
@@ -106,6 +106,19 @@ def test_a_run_that_is_stopped_asks_the_same_again(
     after = history(tmp_path)
     assert before.items() <= after.items()
     assert len(people) == len(after.keys() & {key for key in after if key.startswith("answer/")}) - 1
+
+
+def test_an_answer_that_the_ledger_does_not_take_is_kept_in_its_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elad.teachers.human.stopping", lambda: True)
+    monkeypatch.setattr("elad.ledger.people._WAIT_SECONDS", 0.01)
+    run(peopled(), tmp_path)
+    with sitting(tmp_path) as seat, locked(tmp_path):
+        page = send(seat, asked(tmp_path)[0], {"verdict": "right", "reason": "my own words"})
+    assert "Nothing was saved: the ledger cannot be written now" in page
+    assert "my own words</textarea>" in page
+    assert len(asked(tmp_path)) == 3
 
 
 def test_what_is_no_answer_is_told_and_an_answer_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,6 +302,7 @@ def test_replies_of_the_cache_are_told_with_what_they_had_cost(
     found = check(folder)["spending"]
     assert found["cached"]["replies"] == 1
     assert found["cached"]["had_cost"]["tokens_out"] == reply["original"]["tokens_out"]
+    assert found["cached"]["had_cost"]["money"] == {"USD": reply["original"]["money"]}
     assert found["by_purpose"][-1]["what"] == "from the cache of replies"
 
 

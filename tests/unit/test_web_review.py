@@ -1,5 +1,6 @@
 """Decisions in the page: saved with a name, one at a time, and told."""
 
+import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -7,7 +8,7 @@ from shutil import copytree
 
 import pytest
 from loop_kit import experiment
-from web_kit import ORIGIN, Seat, bought, seated, sitting
+from web_kit import ORIGIN, Seat, bought, locked, replaced, seated, sitting
 
 from elad.ledger.events import Kind, Ledger
 from elad.ledger.people import Review, review_of, standing
@@ -107,6 +108,50 @@ def test_what_cannot_be_saved_is_told_and_not_saved(
 ) -> None:
     assert why in unescape(seat.send(key, seat.form(key) | fields))
     assert said(folder) == []
+
+
+def test_what_the_ledger_does_not_take_is_told(
+    seat: Seat, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elad.ledger.people._WAIT_SECONDS", 0.01)
+    with locked(folder):
+        told = unescape(seat.decide(key, "reject"))
+    assert "Nothing was saved: the ledger cannot be written now" in told
+    assert 'role="alert"' in told
+    assert str(folder) not in told
+    assert said(folder) == []
+    assert "Rejected" in seat.decide(key, "reject")
+
+
+def posted(page: str) -> dict[str, str]:
+    """What a browser sends at a press of Accept: the fields of the form that has the button."""
+    (form,) = [part for part in re.findall("<form.*?</form>", page, re.S) if 'value="accept"' in part]
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+    areas = re.findall(r'<textarea name="(\w+)"[^>]*>(.*?)</textarea>', form, re.S)
+    return {name: unescape(value) for name, value in (*hidden, *areas)} | {"decision": "accept"}
+
+
+def test_a_chain_of_a_megabyte_is_decided_on_and_not_edited(tmp_path: Path) -> None:
+    run(experiment("rounds.count=1"), tmp_path)
+    key, _, revision = bought(tmp_path)[0]
+    huge = "<b>1 + 1 = 2</b> " * 60_000
+    replaced(tmp_path, revision, {"before": huge, "after": f"{huge}\nThe answer is 7."})
+    with sitting(tmp_path) as seat:
+        page = seat.read(f"/questions/{key}")
+        assert "cannot be edited here" in page
+        assert "<textarea" not in page
+        assert "Accepted." in seat.send(key, posted(page))
+        assert "Undone." in seat.decide(key, "undo")
+        assert "Rejected" in seat.decide(key, "reject")
+    assert [one.decision for one in said(tmp_path)] == ["accept", "undo", "reject"]
+
+
+def test_a_chain_is_edited_in_a_form_of_its_own(seat: Seat, key: str) -> None:
+    page = seat.read(f"/questions/{key}")
+    assert "after" not in posted(page)
+    (editor,) = [part for part in re.findall("<form.*?</form>", page, re.S) if "<textarea" in part]
+    assert 'name="seen"' in editor
+    assert 'value="edit"' in editor
 
 
 def test_a_revision_of_another_question_is_none_of_this_one(seat: Seat, folder: Path, key: str) -> None:

@@ -1,6 +1,8 @@
 """A review page over a run on fakes, without a network."""
 
+import json
 import re
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +18,7 @@ pytest.importorskip("fastapi", reason="needs the extra `web`")
 from starlette.testclient import TestClient
 
 from elad.experiment import Data
-from elad.ledger.events import Kind, Ledger
+from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
 from elad.records import Problem, from_json
 from elad.web.app import application
@@ -100,10 +102,31 @@ def sitting(folder: Path, name: str = "ana") -> Generator[Seat]:
         yield seat.enter()
 
 
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """The ledger while somebody else writes to it and does not come to an end."""
+    db = sqlite3.connect(folder / FILE, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        db.close()
+
+
 def append(folder: Path, kind: Kind, key: str, payload: Any, number: int = 1) -> None:
     """An event more, as a run would append it."""
     with Ledger(folder, write=True) as ledger:
         ledger.append(kind, [(key, payload)], round=number)
+
+
+def replaced(folder: Path, revision: dict[str, Any], more: dict[str, Any]) -> None:
+    """Another payload in the place of a revision's."""
+    db = sqlite3.connect(folder / FILE)
+    asked = "kind = ? AND json_extract(payload, '$.problem_id') = ?"
+    row = (json.dumps(revision | more), Kind.REVISION, revision["problem_id"])
+    assert db.execute(f"UPDATE events SET payload = ? WHERE {asked}", row).rowcount == 1
+    db.commit()
+    db.close()
 
 
 def bought(folder: Path) -> list[tuple[str, Problem, dict[str, Any]]]:

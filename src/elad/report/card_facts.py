@@ -11,6 +11,8 @@ from elad.ledger.events import MAIN, Ledger
 from elad.ledger.reconcile import Books, reconcile
 from elad.ledger.sessions import last_session
 from elad.report import known
+from elad.report.parts.spending import spared
+from elad.report.reviews import reviews
 from elad.report.status import status
 
 
@@ -37,6 +39,10 @@ class Facts:
     begun: dict[str, Any]
     """Its last session."""
     books: Books
+    cached: dict[str, Any]
+    """Replies that came from the cache, and what they had cost."""
+    reviews: dict[str, Any]
+    """What people made of the revisions, as counts."""
     teacher: tuple[str, str]
     sources: Sequence[known.Source]
     heldout: int
@@ -54,6 +60,11 @@ class Facts:
         return next(row for row in self.told["rounds"] if row["round"] == self.student.round.round)
 
     @property
+    def heard(self) -> dict[str, Any] | None:
+        """The reviews that its round went by, as counts; None where there were none."""
+        return next((one for one in self.reviews["heard"] if one["round"] == self.student.round.round), None)
+
+    @property
     def first(self) -> dict[str, Any]:
         """The round before anything was bought."""
         return self.told["rounds"][0]
@@ -67,6 +78,8 @@ def gather(run: Path, student: Trained, form: Form) -> Facts:
             told=status(run),
             begun=begun,
             books=reconcile(ledger),
+            cached=spared(ledger),
+            reviews=reviews(ledger),
             teacher=known.teacher(ledger),
             sources=known.sources(ledger, begun),
             heldout=len(measured(ledger.of(MAIN))[-1].right),

@@ -20,6 +20,8 @@ from elad.kinds import build
 from elad.records import Problem, to_json
 from elad.report import known
 from elad.report.card_facts import Facts, Form, gather
+from elad.report.parts.spending import had_cost
+from elad.report.reviews import words
 from elad.report.verdict import sentence
 
 if TYPE_CHECKING:
@@ -107,7 +109,9 @@ def _cost(facts: Facts) -> Iterator[str]:
     if not spent["currency"]:
         yield "The teacher had no price."
     if books.cached:
-        yield f"{books.cached:,} of {books.replies:,} replies came from a cache of earlier runs, at no charge to this."
+        how_many = "All" if books.cached == books.replies else f"{books.cached:,} of {books.replies:,}"
+        had = f"they had cost {known.plain(had_cost(facts.cached))}"
+        yield f"{how_many} replies came from a cache of earlier runs, at no charge to this: {had}."
     if books.lost:
         yield f"{books.lost:,} requests got no reply, and are counted at their worst case."
     if spent["estimated"]:
@@ -165,6 +169,8 @@ def _limits(facts: Facts) -> Iterator[str]:
 
 def _made(facts: Facts) -> Iterator[str]:
     told, training = facts.experiment, facts.experiment["training"]
+    heard = words(facts.heard) if facts.heard else "none"
+    yield f"reviews by people of what the teacher wrote: it learnt by {heard}"
     yield f"uncertainty of its steps: {known.code(told['uncertainty']['kind'])}"
     lora = told["student"].get("lora")
     how = f"LoRA of rank {lora['rank']}" if lora else "all weights"

@@ -31,6 +31,7 @@ from elad.report.parts import (
     summary,
 )
 from elad.report.parts.material import read
+from elad.report.reviews import reviews
 from elad.report.status import status_of
 from elad.report.verdict import sentence
 
@@ -63,6 +64,7 @@ def gather(folder: Path) -> dict[str, Any]:
             "first_errors": first_errors.first_errors(material),
             "examples": examples.examples(material),
             "wrong": heldout.wrong(material, json.loads(ledger.meta("identity") or "{}")),
+            "reviews": reviews(ledger),
             "lost": outcomes.lost_tries(ledger),
             "stages": stages.stages(ledger),
             "happened": limits.happened(ledger),

@@ -11,6 +11,7 @@ from rich.table import Table
 from elad.errors import InputError, RunFolderError
 from elad.evaluation.intervals import wilson
 from elad.ledger.events import CONTROL, MAIN, PLAN_FILE, Event, Kind, Ledger, is_held
+from elad.ledger.reconcile import price_tables
 from elad.records import Round, from_json
 from elad.report.compare import compare
 from elad.report.runs import state_of
@@ -43,7 +44,7 @@ def status_of(ledger: Ledger) -> dict[str, Any]:
         "control": _arm(ledger.of(CONTROL)) | _against(ledger) if _has_control(sessions) else None,
         "spent": {
             "money": spent.money,
-            "currency": spent.currency,
+            "currency": spent.currency or _currency(ledger),
             "calls": spent.calls,
             "tokens_in": spent.tokens_in,
             "tokens_out": spent.tokens_out,
@@ -169,6 +170,12 @@ def forecast_rows(told: dict[str, Any]) -> list[dict[str, Any]]:
         for name, amount in now.items()
         if name != "money" or forecast["priced"]
     ]
+
+
+def _currency(ledger: Ledger) -> str | None:
+    """That of the teacher's price, where nothing was charged yet; None where it has none."""
+    prices = price_tables(ledger)
+    return prices[-1].currency if prices else None
 
 
 def _revising(ledger: Ledger) -> float:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from elad.errors import EladError
 from elad.ledger.events import Event
 from elad.ledger.people import Answer, write_answer
 from elad.outcomes import ParseOutcome, Purpose
 from elad.protocols import Task
 from elad.records import Request, from_json
 from elad.web.desk import Desk
-from elad.web.reviewing import MOST_CHARACTERS, Said
+from elad.web.reviewing import MOST_CHARACTERS, UNWRITABLE, Said
 
 JUDGES = frozenset({Purpose.JUDGE, Purpose.COMPARE})
 _CONCLUDES = frozenset({Purpose.SOLVE, Purpose.ANSWER, Purpose.CONTINUE})
@@ -45,7 +46,11 @@ def respond(desk: Desk, asked: Open, fields: Mapping[str, str], reviewer: str, n
     if isinstance(text, Said):
         return text
     answer = Answer(text=text, reviewer=reviewer, seconds=max(0.0, round(now - asked.event.at, 1)))
-    if not write_answer(desk.folder, asked.key, answer, number=asked.event.round):
+    try:
+        first = write_answer(desk.folder, asked.key, answer, number=asked.event.round)
+    except EladError:
+        return Said(good=False, message=UNWRITABLE)
+    if not first:
         return Said(good=False, message="Nothing was saved: somebody else has answered this.")
     return Said(good=True, message="Saved: the run goes on with it.")
 

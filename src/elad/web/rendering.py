@@ -6,6 +6,7 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from elad.web.reviewing import MOST_CHARACTERS
 from elad.web.shown import brief, shown
 
 _TEMPLATES = Environment(
@@ -16,6 +17,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(shown=shown, brief=brief)  # pyright: ignore[reportUnknownMemberType]
+_TEMPLATES.globals["most"] = MOST_CHARACTERS
 
 
 def page(name: str, **values: Any) -> HTMLResponse:

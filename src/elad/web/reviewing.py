@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from elad.errors import EladError
 from elad.ledger.people import Review, last_standing, write_review
 from elad.outcomes import Decision, ParseOutcome
 from elad.protocols import Task
@@ -11,6 +12,8 @@ from elad.web.sheet import Repair, Sheet
 
 MOST_CHARACTERS = 20_000
 """Of a chain that a reviewer writes."""
+UNWRITABLE = "Nothing was saved: the ledger cannot be written now (in use, or no room on the disk). Try again."
+"""Without the error's own words, which name a path of the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,11 @@ def decide(desk: Desk, sheet: Sheet, repair: Repair, fields: Mapping[str, str], 
     if why := _fault(decision, after, sheet, repair, desk.task):
         return Said(good=False, message=f"Nothing was saved: {why}")
     review = Review(revision=repair.key, problem_id=sheet.row.id, decision=decision, reviewer=reviewer, after=after)
-    if seen != len(repair.reviews) or not write_review(desk.folder, review, seen=seen, number=repair.round):
+    try:
+        newest = seen == len(repair.reviews) and write_review(desk.folder, review, seen=seen, number=repair.round)
+    except EladError:
+        return Said(good=False, message=UNWRITABLE)
+    if not newest:
         return Said(good=False, message="Nothing was saved: someone else was quicker. This is the newest state.")
     return Said(good=True, message=_TOLD[decision])
 

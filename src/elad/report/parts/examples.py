@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from elad.ledger.events import MAIN
-from elad.outcomes import RevisionOutcome, Verdict
+from elad.ledger.people import Review
+from elad.outcomes import Decision, RevisionOutcome, Verdict
 from elad.records import Candidate, Problem, Revision
 from elad.report.page.document import Example, Heading, Part, Passage, Prose, Section, Step
 from elad.report.page.wording import NONE, brief, cut, money, number, tokens
@@ -38,7 +39,7 @@ def examples(material: Material) -> list[dict[str, Any]]:
         shown = {one.pick_key for _, one in chosen}
         chosen += [(rule, one) for one in pick([one for one in bought if one.pick_key not in shown])]
     return [
-        {"rule": rule, **_told(one, candidate, material.revision(one))}
+        {"rule": rule, **_told(one, candidate, material.revision(one), material.reviews.get(one.revision_key or ""))}
         for rule, one in chosen
         if (candidate := material.candidate(one)) is not None
     ]
@@ -61,7 +62,7 @@ _CHOICES: dict[str, Callable[[Sequence[Bought]], list[Bought]]] = {
 }
 
 
-def _told(one: Bought, candidate: Candidate, revision: Revision | None) -> dict[str, Any]:
+def _told(one: Bought, candidate: Candidate, revision: Revision | None, review: Review | None) -> dict[str, Any]:
     return {
         "problem_id": cut(one.problem_id, _STEP_CHARS),
         "round": one.round,
@@ -78,6 +79,7 @@ def _told(one: Bought, candidate: Candidate, revision: Revision | None) -> dict[
         "edit": _text(revision.edit) if revision else None,
         "after": _text(revision.after) if revision else None,
         "answer_after": _text(revision.answer) if revision else None,
+        "review": review and {"decision": review.decision.value, "after": _text(review.after)},
         "charge": dict(one.charge),
     }
 
@@ -151,6 +153,8 @@ def _facts(one: dict[str, Any], currency: str | None) -> Iterator[tuple[str, str
     yield "student's answer", brief(one["answer"]) if one["answer"] is not None else "cannot be read"
     if one["answer_after"] is not None:
         yield "after revision", brief(one["answer_after"])
+    if one["review"]:
+        yield "review", f"{one['review']['decision']}, by a person"
     if one["charge"]:
         cost = f", {money(one['charge']['money'], currency)}" if currency else ""
         yield "charge", f"{one['charge']['calls']} calls, {tokens(one['charge'])} tokens{cost}"
@@ -164,7 +168,10 @@ def _uncertainty(step: dict[str, Any]) -> str:
 
 
 def _after(one: dict[str, Any]) -> Iterator[Passage]:
-    """What the teacher made of it: the edit as a difference, its reason, and the chain that is trained on."""
+    """What the teacher made of it: the edit as a difference, its reason, and the chain that is trained on.
+
+    Where a person has rejected or edited that, the teacher's chain is called no more than that.
+    """
     if one["more_steps"]:
         yield Passage(label="Left out", text=f"{one['more_steps']} more steps")
     wrong = one["first_error"]
@@ -175,4 +182,7 @@ def _after(one: dict[str, Any]) -> Iterator[Passage]:
     if one["reason"]:
         yield Passage(label="Reason", text=one["reason"])
     if one["after"] is not None:
-        yield Passage(label="Trained on", text=one["after"])
+        changed = one["review"] and one["review"]["decision"] != Decision.ACCEPT
+        yield Passage(label="The teacher's chain" if changed else "Trained on", text=one["after"])
+    if one["review"] and one["review"]["after"] is not None:
+        yield Passage(label="As a person has edited it", text=one["review"]["after"])

@@ -5,7 +5,8 @@ from typing import Any
 
 from elad.ledger.events import MAIN, Kind, Ledger
 from elad.report.page.document import Points, Section
-from elad.report.page.wording import count, money
+from elad.report.page.wording import count
+from elad.report.parts.spending import had_cost
 
 _NO_MODEL = frozenset({"reference", "recorded", "fake"})
 """Teachers that are no language model."""
@@ -109,10 +110,9 @@ def _of_teacher(told: dict[str, Any]) -> Iterator[str]:
         )
     cached = told["spending"]["cached"]
     if cached["replies"]:
-        had = cached["had_cost"]
         yield (
             f"{count(cached['replies'], 'reply', 'replies')} came from the cache at no charge (they had cost "
-            f"{money(had['money'], had['currency'] or spent['currency'])}): a run without it would have spent more."
+            f"{had_cost(cached)}): a run without it would have spent more."
         )
 
 

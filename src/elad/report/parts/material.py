@@ -11,6 +11,7 @@ from typing import Any
 from elad.errors import RunFolderError
 from elad.kinds import build, describe
 from elad.ledger.events import CONTROL, MAIN, Event, Kind, Ledger
+from elad.ledger.people import Review, standing
 from elad.outcomes import ParseOutcome, Verdict
 from elad.protocols import Gradual
 from elad.records import Candidate, Chain, Problem, Revision, StepScores, digest, from_json
@@ -74,6 +75,8 @@ class Material:
     """Of the main arm, by question, in order."""
     bought: Sequence[Bought]
     """Of all arms, in the order of their picks."""
+    reviews: Mapping[str, Review]
+    """Those that stand, by the key of their revision."""
 
     def of(self, arm: str) -> list[Bought]:
         """What one arm picked."""
@@ -106,7 +109,14 @@ def read(ledger: Ledger) -> Material:
     settings = sessions[-1].payload["experiment"]
     drafts = {arm: _drafts(ledger.of(arm), settings) for arm in (MAIN, CONTROL)}
     bought = [one for arm in (MAIN, CONTROL) for one in _bought(ledger.of(arm), drafts[arm])]
-    return Material(ledger=ledger, settings=settings, sessions=sessions, drafts=drafts[MAIN], bought=bought)
+    return Material(
+        ledger=ledger,
+        settings=settings,
+        sessions=sessions,
+        drafts=drafts[MAIN],
+        bought=bought,
+        reviews=standing(ledger),
+    )
 
 
 def payload(ledger: Ledger, kind: Kind, key: str) -> Any:

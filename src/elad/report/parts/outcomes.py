@@ -42,15 +42,26 @@ REVISIONS = {
     RevisionOutcome.FAILED: "a request failed",
     RevisionOutcome.BUDGET: "the budget ended it",
 }
-_NAMES = {"draft": "draft", "reply": "reply", "lost": "lost try", "revision": "revision"}
+GUIDED = {
+    "right": "a guide's explanation that ends right: learnt from once",
+    "wrong": "a guide's explanation that ends wrong, or nowhere",
+}
+_NAMES = {
+    "draft": "draft",
+    "reply": "reply",
+    "lost": "lost try",
+    "revision": "revision",
+    "guided": "guide's explanation",
+}
 _MEANING: dict[str, dict[str, str]] = {
     "draft": {outcome.value: words for outcome, words in DRAFTS.items()},
     "reply": {outcome.value: words for outcome, words in REPLIES.items()},
     "lost": {outcome.value: words for outcome, words in REPLIES.items()},
     "revision": {outcome.value: words for outcome, words in REVISIONS.items()},
+    "guided": GUIDED,
 }
 _KEPT = frozenset(
-    {ParseOutcome.PARSED.value, ReplyOutcome.OK.value}
+    {ParseOutcome.PARSED.value, ReplyOutcome.OK.value, "right"}
     | {outcome.value for outcome in RevisionOutcome if outcome.trainable}
 )
 

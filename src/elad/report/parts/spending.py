@@ -30,6 +30,50 @@ class _Sum:
         return what | {"replies": self.replies, "cached": self.cached, **to_json(self.charge)}
 
 
+class _Spared:
+    """Replies of the cache, and what they had cost those who bought them, each currency by itself."""
+
+    def __init__(self) -> None:
+        self.replies = 0
+        self.unknown = 0
+        self.costs: dict[str | None, Charge] = {}
+
+    def add(self, reply: Reply) -> None:
+        if not reply.cached:
+            return
+        self.replies += 1
+        self.unknown += reply.original is None
+        had = reply.original or Charge()
+        self.costs[had.currency] = self.costs.get(had.currency, Charge()) + had
+
+    def told(self) -> dict[str, Any]:
+        money = {name: charge.money for name, charge in self.costs.items() if name}
+        out = sum(charge.tokens_out for charge in self.costs.values())
+        return {
+            "replies": self.replies,
+            "had_cost": {"money": money, "tokens_out": out},
+            "of_unknown_cost": self.unknown,
+        }
+
+
+def spared(ledger: Ledger) -> dict[str, Any]:
+    """How many replies came from the cache, what they had cost by currency, and of how many that is not known."""
+    found = _Spared()
+    for event in ledger.events(Kind.REPLY):
+        found.add(from_json(Reply, event.payload))
+    return found.told()
+
+
+def had_cost(cached: Mapping[str, Any]) -> str:
+    """The money of `spared` in words.
+
+    >>> had_cost({"had_cost": {"money": {"EUR": 1.0, "USD": 0.5}}, "of_unknown_cost": 0})
+    '1.0000 EUR and 0.5000 USD'
+    """
+    amounts = [money(value, currency) for currency, value in sorted(cached["had_cost"]["money"].items())]
+    return " and ".join(amounts) or "no money"
+
+
 def spending(ledger: Ledger) -> dict[str, Any]:
     """Each sum is of all replies and of the tries that left none; the rows of each table add up to `total`.
 
@@ -38,7 +82,7 @@ def spending(ledger: Ledger) -> dict[str, Any]:
     """
     purposes = _purposes(ledger)
     outcomes = _outcomes(ledger)
-    total, had_cost, unknown = _Sum(), Charge(), 0
+    total, cached = _Sum(), _Spared()
     by_purpose: dict[str, _Sum] = {}
     by_round: dict[tuple[int, str], _Sum] = {}
     by_outcome: dict[str, _Sum] = {}
@@ -50,15 +94,14 @@ def spending(ledger: Ledger) -> dict[str, Any]:
             group.setdefault(key, _Sum()).add(reply)
         by_round.setdefault((event.round, event.arm), _Sum()).add(reply)
         total.add(reply)
-        if reply.cached:
-            had_cost, unknown = had_cost + (reply.original or Charge()), unknown + (reply.original is None)
+        cached.add(reply)
     rounds = sorted(by_round.items(), key=lambda item: (item[0][1] != MAIN, item[0][0]))
     return {
         "total": total.told(),
         "by_purpose": [one.told(what=what) for what, one in _dearest(by_purpose)],
         "by_round": [one.told(round=number, arm=arm) for (number, arm), one in rounds],
         "by_outcome": [one.told(what=what) for what, one in _dearest(by_outcome)],
-        "cached": {"replies": total.cached, "had_cost": to_json(had_cost), "of_unknown_cost": unknown},
+        "cached": cached.told(),
     }
 
 
@@ -91,14 +134,14 @@ def section(told: dict[str, Any]) -> Section:
         return Section(
             name="money", title="Where the money went", parts=[Prose(text="Nothing was asked of a teacher.")]
         )
-    currency = total["currency"]
+    currency = told["status"]["spent"]["currency"]
     asked = f"{count(total['replies'], 'reply', 'replies')} and lost tries, {count(total['calls'], 'call')}"
     parts: list[Part] = [
         Prose(
             text=f"{asked}: {total['tokens_in']:,} tokens in, of which the endpoint cached "
-            f"{total['tokens_cached']:,}, and {total['tokens_out']:,} out, {_sum(total)}."
+            f"{total['tokens_cached']:,}, and {total['tokens_out']:,} out, {_sum(total, currency)}."
         ),
-        *_spared(found, currency),
+        *_spared(found),
         _by_purpose(told),
         _table("By what came of it", ("what came of it",), [((row["what"],), row) for row in found["by_outcome"]]),
         _table(
@@ -110,19 +153,19 @@ def section(told: dict[str, Any]) -> Section:
     return Section(name="money", title="Where the money went", parts=parts)
 
 
-def _sum(charge: Mapping[str, Any]) -> str:
-    return money(charge["money"], charge["currency"]) if charge["currency"] else "no money: the teacher has no price"
+def _sum(charge: Mapping[str, Any], currency: str | None) -> str:
+    return money(charge["money"], currency) if currency else "no money: the teacher has no price"
 
 
-def _spared(found: dict[str, Any], currency: str | None) -> Iterable[Prose]:
+def _spared(found: dict[str, Any]) -> Iterable[Prose]:
     cached = found["cached"]
     if cached["replies"]:
-        had, unknown = cached["had_cost"], cached["of_unknown_cost"]
+        unknown, every = cached["of_unknown_cost"], cached["replies"] == found["total"]["replies"]
         more = f"; of {unknown} of them it is not known what they had cost" if unknown else ""
         yield Prose(
-            text=f"{count(cached['replies'], 'reply', 'replies')} came from the cache of earlier runs at no charge; "
-            f"they had cost {money(had['money'], had['currency'] or currency)} and {had['tokens_out']:,} output "
-            f"tokens{more}."
+            text=f"{'All ' if every else ''}{count(cached['replies'], 'reply', 'replies')} came from the cache of "
+            f"earlier runs at no charge; they had cost {had_cost(cached)} and "
+            f"{cached['had_cost']['tokens_out']:,} output tokens{more}."
         )
 
 

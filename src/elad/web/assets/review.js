@@ -31,11 +31,29 @@ document.addEventListener("keydown", (event) => {
   if (moved || ("jkareu/".includes(event.key) && press(event.key))) event.preventDefault();
 });
 
+function trouble(text) {
+  document.getElementById("trouble").textContent = text;
+}
+
+function missed(event, why) {
+  const what = event.detail.requestConfig.verb === "get" ? "Not up to date" : "Not saved";
+  trouble(`${what}: ${why}`);
+}
+
+document.addEventListener("htmx:sendError", (event) => missed(event, "the server does not answer."));
+document.addEventListener("htmx:responseError", (event) => {
+  const { status, responseText } = event.detail.xhr;
+  missed(event, status < 500 ? responseText.slice(0, 300) : `the server failed (${status}).`);
+});
+document.addEventListener("htmx:afterOnLoad", (event) => event.detail.xhr.status < 400 && trouble(""));
+
 function follow() {
   const now = document.querySelector("[data-stream]");
   if (!now) return;
   const news = new EventSource(now.dataset.stream);
   news.onmessage = () => htmx.trigger(now, "news");
+  news.onopen = () => trouble("");
+  news.onerror = () => trouble("Not up to date: there is no news from the server.");
   addEventListener("pagehide", () => news.close());
 }
 
