@@ -17,7 +17,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(shown=shown, brief=brief)  # pyright: ignore[reportUnknownMemberType]
-_TEMPLATES.globals["most"] = MOST_CHARACTERS
+_TEMPLATES.globals["most"] = MOST_CHARACTERS  # pyright: ignore[reportUnknownMemberType]
 
 
 def page(name: str, **values: Any) -> HTMLResponse:
