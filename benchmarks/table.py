@@ -76,15 +76,15 @@ def naive(task: str) -> tuple[Target, Target]:
 
 ROWS = (
     Row(
-        "probe-choice", "probe.py --task choice --tokens 96", "--questions 16 --repeats 2", "--questions 64",
+        "probe-choice", "probe.py --task choice --tokens 96", "--questions 16 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, choice, of drafting", 0.15, most=True), *naive("choice")),
     ),
     Row(
-        "probe-numeric", "probe.py --tokens 96", "--questions 16 --repeats 2", "--questions 64",
+        "probe-numeric", "probe.py --tokens 96", "--questions 16 --repeats 1", "--questions 64",
         (Target("of_drafting", "intra scores, numeric, of drafting", 0.35, most=True), *naive("numeric")),
     ),
     Row(
-        "resample", "resample.py", "--questions 8 --repeats 1", "--questions 32",
+        "resample", "resample.py", "--questions 6 --repeats 1", "--questions 32",
         (
             Target("ratio", "inter scores, M = 5, against `generate`", 3.0),
             Target("ratio_whole", "the same, each continuation written to its end", 2.0),
@@ -115,7 +115,7 @@ ROWS = (
         (Target("ratio", "the vLLM engine, against bare vLLM", 0.9),), needs="ELAD_VLLM",
     ),
     Row(
-        "scale", "scale.py --tiny", "--sizes 300 1000 3000", "--sizes 500 5000 50000",
+        "scale", "scale.py --tiny", "--sizes 300 1000 2000", "--sizes 500 5000 50000",
         (
             Target("ratio", "time of a further question, large pool against small", 1.2, most=True),
             Target("bytes_a_question", "memory of a further question, bytes", 1024, most=True),
