@@ -71,7 +71,8 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
         serving = Serving(tokenizer=tokenizer, lesson=lesson, write=write)
-        lesson, own = _begun(lesson, next(model.parameters()).device)
+        device = next(model.parameters()).device
+        (judge, _), (lesson, own) = _begun(lesson, device), _begun(lesson, device)
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
@@ -81,7 +82,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
             callbacks=[*_callbacks(training, progress, serving, checked=bool(check)), *own],
         )
         trainer.lesson, trainer.sight, trainer.check, trainer.parts = lesson, sight, check, defaultdict(float)
-        trainer.dtype = dtype
+        trainer.dtype, trainer.judge = dtype, judge
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -204,6 +205,8 @@ class _ElaTrainer(Trainer):
     """The Trainer with an objective in place of the model's own loss."""
 
     lesson: Lesson
+    judge: Lesson
+    """The lesson whose objective stays as it began: by one that moves, losses of two epochs would not compare."""
     sight: Sight
     dtype: torch.dtype | None
     check: Sequence[Item]
@@ -263,8 +266,8 @@ class _ElaTrainer(Trainer):
         total, count, size = 0.0, 0, self.args.per_device_eval_batch_size
         with torch.no_grad():
             for start in range(0, len(self.check), size):
-                batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
-                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight, self.dtype)
+                batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.judge)))
+                loss = step_loss(model, cast("Any", batch), self.judge, self.sight, self.dtype)
                 total, count = total + float(loss.total), count + int(loss.count)
         cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
