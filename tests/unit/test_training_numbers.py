@@ -9,6 +9,7 @@ import pytest
 import tiny_model
 import torch
 from lesson_kit import lesson
+from transformers import TrainingArguments
 
 from elad.errors import StudentError
 from elad.kinds import build
@@ -129,6 +130,14 @@ def test_what_rows_were_likely_by_is_worked_out_where_the_model_is(
     found = referred(model, items, 3, student.decoder.sight)
     assert [(one.device.type, len(one)) for one in sums] == [("meta", 3), ("meta", 3), ("meta", 2)]
     assert [row.reference for item in found for row in item.rows] == [0.0] * 8
+
+
+def test_several_processes_are_refused_before_anything_is_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    student = tiny(folder)
+    model, _ = student.trainable()
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    with pytest.raises(StudentError, match=r"training: 2 processes were started, .* one"):
+        train(model, student.tokenizer, EXAMPLES, lesson(QUICK), write=student.writer(model))
 
 
 @dataclass(frozen=True)

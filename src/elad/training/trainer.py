@@ -50,7 +50,8 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
     `dtype` is what is multiplied in, which need not be what weights, losses and the optimiser are in (`target_logits`).
-    Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
+    Raises: StudentError where a guide reads other tokens, a loss or a weight is no number any more, or several
+    processes were started.
     """
     training, seed = lesson.training, lesson.seed
     sizes = _sizes(lesson, model, tokenizer)
@@ -322,8 +323,9 @@ class _OneDevice(TrainingArguments):
 
 
 def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -> TrainingArguments:
+    """Raises: StudentError under several processes: gradients would be averaged over them, and counts summed."""
     micro = min(training.micro_batch_size, training.batch_size)
-    return _OneDevice(
+    arguments = _OneDevice(
         output_dir=str(scratch),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
@@ -347,3 +349,6 @@ def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if arguments.world_size > 1:
+        raise StudentError(f"training: {arguments.world_size} processes were started, and it runs in one; start one")
+    return arguments
