@@ -221,14 +221,14 @@ class LengthMatched:
     """The control: by lot, but as many of each length of the given answer, in characters, as another selector picks.
 
     What the authors picked has far longer answers than their pool [C, R], and that alone may be what helps. The
-    experience, if any, is the other's own. Source: ours [D].
+    experience, if any, is the other's own. What the score leaves out is drawn by neither. Source: ours [D].
     """
 
     __pydantic_config__ = _STRICT
 
     like: Cherry = field(default_factory=Cherry)
     strata: int = 10
-    """Parts of the pool by length, all of one size."""
+    """Parts by length, all of one size, of what the score does not leave out."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
@@ -253,7 +253,8 @@ class LengthMatched:
         picks = self.like(candidates, allowance, rng)
         if self.like.experience is not None:
             return picks
-        lengths = by_lot(candidates, rng, lambda one: len(one.problem.rationale or one.problem.answer or ""))
+        open_ = [one for one in candidates if not _left_out(one)]
+        lengths = by_lot(open_, rng, lambda one: len(one.problem.rationale or one.problem.answer or ""))
         ordered, wanted = sorted(lengths, key=lengths.__getitem__), {*picks}
         places = {key: place for place, key in enumerate(lengths)}
         borders = [part * len(ordered) // self.strata for part in range(self.strata + 1)]
