@@ -50,8 +50,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
     `dtype` is what is multiplied in, which need not be what weights, losses and the optimiser are in (`target_logits`).
-    Raises: StudentError where a guide reads other tokens, a loss or a weight is no number any more, or several
-    processes were started.
+    Raises: StudentError where a guide reads other tokens, a loss or a weight is no number, or there are more processes.
     """
     training, seed = lesson.training, lesson.seed
     sizes = _sizes(lesson, model, tokenizer)
@@ -72,8 +71,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
         serving = Serving(tokenizer=tokenizer, lesson=lesson, write=write)
-        device = next(model.parameters()).device
-        (judge, _), (lesson, own) = _begun(lesson, device), _begun(lesson, device)
+        (judge, _), (lesson, own) = _begun(lesson, model), _begun(lesson, model)
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
@@ -137,10 +135,11 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     }
 
 
-def _begun(lesson: Lesson, device: torch.device) -> tuple[Lesson, list[TrainerCallback]]:
+def _begun(lesson: Lesson, model: nn.Module) -> tuple[Lesson, list[TrainerCallback]]:
     """The lesson with its objective ready to learn, where that has weights of its own, and what moves them."""
     if not isinstance(lesson.objective, Learns):
         return lesson, []
+    device = next(model.parameters()).device
     objective, weights = lesson.objective.begun(derive_seed(lesson.seed, "objective"), device)
     moving: list[TrainerCallback] = [_OwnWeights(weights, lesson.training.learning_rate)] if weights else []
     return replace(lesson, objective=objective), moving
