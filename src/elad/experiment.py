@@ -170,6 +170,8 @@ class Experiment(_Section):
     feed: Annotated[Feed | AdaptiveFeed | None, _strategy("elad.training.feeds", "feed", optional=True)] = None
     """What has a say in what each training batch is made of; None takes the rows as they are."""
     guide: Guide | None = None
+    edited_weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """How many times the tokens of a repaired step count where a student learns; None: as all others."""
     drafting: Drafting = Drafting()
     prefilter: Prefilter = Prefilter()
     adaptive: Adaptive = Adaptive()
@@ -328,8 +330,9 @@ class Experiment(_Section):
         """
         dtypes = ("student.dtype", "guide.student.dtype")
         free = ("name", "budget", "data", "rounds.count", "stopping", *dtypes, *_WAYS_TO_THE_TEACHER)
-        absent = ("feed", self.feed), ("guide", self.guide), ("control", self.control.share)
-        free = (*free, *(key for key, there in absent if not there))
+        optional = {"feed": self.feed, "guide": self.guide, "edited_weight": self.edited_weight}
+        optional |= {"control": self.control.share}
+        free = (*free, *(key for key, there in optional.items() if not there))
         return {key: value for key, value in flat(self.resolved()).items() if not key.startswith(free)}
 
 

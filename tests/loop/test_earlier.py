@@ -12,7 +12,7 @@ from elad.ledger.events import FILE, Kind, Ledger
 from elad.loop import run
 from elad.records import digest
 
-ADDED: dict[Kind, tuple[str, ...]] = {Kind.SESSION: ("feed", "guide"), Kind.REVISION: ("rejected",)}
+ADDED: dict[Kind, tuple[str, ...]] = {Kind.SESSION: ("feed", "guide", "edited_weight"), Kind.REVISION: ("rejected",)}
 """What came with feeds and guides, by the kind of event."""
 
 

@@ -113,9 +113,9 @@ def test_a_higher_ratio_has_a_higher_score_unless_it_is_dropped(pairs: list[tupl
         ([0.0], [0.0]),
     ],
 )
-def test_what_has_no_ratio_is_wholly_uncertain_and_left_out(after: list[float], alone: list[float]) -> None:
+def test_what_has_no_ratio_is_taken_last_and_left_out(after: list[float], alone: list[float]) -> None:
     scores = told(after, alone)
-    assert (scores.aggregate, scores.confidence, scores.detail) == (1.0, 0.0, {"left_out": "has no score"})
+    assert (scores.aggregate, scores.confidence, scores.detail) == (0.0, 0.0, {"left_out": "has no score"})
 
 
 def test_losses_beyond_any_exponential_stay_within_bounds() -> None:

@@ -113,18 +113,23 @@ def test_the_control_has_as_many_of_each_length(strata: int) -> None:
     rng = Random(2)
     pool = [candidate(f"q{place}", rng.random(), words=place, left_out=place % 7 == 0) for place in range(80)]
     control = LengthMatched(like=Cherry(experience=None), strata=strata)
+    open_ = [one.problem.id for one in pool if one.scores and "left_out" not in one.scores.detail]
+
+    def part(id: str) -> int:
+        return next(part for part in range(strata) if open_.index(id) < (part + 1) * len(open_) // strata)
+
     shares: list[Counter[int]] = []
     chosen = Counter[str]()
     for seed in range(40):
         picks = control(pool, 20, Random(seed))
         assert len(set(picks)) == 20
-        shares.append(Counter(int(id[1:]) * strata // 80 for id in picks))
+        shares.append(Counter(map(part, picks)))
         chosen.update(picks)
-    wanted = Counter(int(id[1:]) * strata // 80 for id in control.like(pool, 20, Random(0)))
+    wanted = Counter(map(part, control.like(pool, 20, Random(0))))
     assert all(share == wanted for share in shares)
-    if strata < 80:  # by lot within a stratum: what is left out, and what scores low, is drawn too
+    assert {*chosen} <= {*open_}  # what the score leaves out is no control of what it picks
+    if strata < 80:  # by lot within a stratum: what scores low is drawn too
         assert len(chosen) > 40
-        assert any(chosen[one.problem.id] for one in pool if one.scores and "left_out" in one.scores.detail)
     else:
         assert {*chosen} == {*control.like(pool, 20, Random(0))}
 

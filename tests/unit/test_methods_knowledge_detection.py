@@ -33,6 +33,14 @@ def said(text: str) -> int:
     return int(TASK.parse(text, candidate("").problem).answer or 0)
 
 
+@dataclass(frozen=True)
+class Above:
+    """A judge to whom it matters which text comes first: how far the claim's number lies above the other's."""
+
+    def contradiction(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [min(max(said(claim) - said(premise), 0), 10) / 10 for premise, claim in pairs]
+
+
 def about(text: str = "The answer is 10.", **metadata: Any) -> Candidate:
     """A draft, and a question whose data have a passage."""
     one = candidate(text)
@@ -220,7 +228,7 @@ def test_without_passages_the_least_contradicted_is_preferred_to_the_most() -> N
     assert (revision.after, revision.rejected) == ("The answer is 14.", "The answer is 20.")
 
 
-def test_without_passages_each_two_are_judged_once_the_later_one_by_the_earlier() -> None:
+def test_without_passages_each_two_are_judged_both_ways_and_no_two_texts_twice() -> None:
     asked: list[tuple[str, str]] = []
 
     @dataclass(frozen=True)
@@ -230,7 +238,7 @@ def test_without_passages_each_two_are_judged_once_the_later_one_by_the_earlier(
             return [0.9] * len(pairs)
 
     revise(reviser(passage=None, nli=Noting()), Student(0, [], [1, 2, 1]), candidate(""))
-    assert asked == [("The answer is 1.", "The answer is 2."), ("The answer is 2.", "The answer is 1.")]
+    assert asked == [("The answer is 2.", "The answer is 1."), ("The answer is 1.", "The answer is 2.")]
     asked.clear()
     revise(reviser(nli=Noting()), Student(7, [8] * 3, [20, 7, 20]))
     assert asked == [("The answer is 8.", "The answer is 7."), ("The answer is 20.", "The answer is 7.")]
@@ -316,11 +324,16 @@ def test_the_filters_are_those_of_the_paper(
         assert (revision.after, revision.rejected) == (f"The answer is {greedy}.", f"The answer is {worst}.")
 
 
-@given(drawn=st.lists(numbers, min_size=2, max_size=6), unknown=st.floats(0, 1), rng=st.randoms())
+@given(
+    drawn=st.lists(numbers, min_size=2, max_size=6),
+    unknown=st.floats(0, 1),
+    rng=st.randoms(),
+    nli=st.sampled_from([Numbers(), Above()]),
+)
 def test_the_order_of_samples_does_not_decide_whether_a_question_is_kept(
-    drawn: list[int], unknown: float, rng: Any
+    drawn: list[int], unknown: float, rng: Any, nli: Any
 ) -> None:
-    settings = reviser(passage=None, samples=len(drawn), unknown=unknown)
+    settings = reviser(passage=None, samples=len(drawn), unknown=unknown, nli=nli)
     shuffled = rng.sample(drawn, len(drawn))
     one, other = (revise(settings, Student(0, [], order), candidate("")) for order in (drawn, shuffled))
     if one.detail["unknown"] == other.detail["unknown"]:  # the sum of the same numbers, up to rounding
@@ -367,6 +380,7 @@ def test_the_experiment_is_a_value_and_the_teacher_need_serve_nothing() -> None:
     one = experiment()
     assert one.reviser.needs == frozenset()
     assert one.training.warm_start
+    assert one.training.learning_rate == 1e-5  # the paper's DPO, ten times as for LoRA
     other = one.but(["reviser.passage=text", "reviser.nli.model=some-folder"])
     assert isinstance(other.reviser, KnowledgeDetection)
     assert isinstance(other.reviser.nli, Contradiction)

@@ -9,6 +9,7 @@ import pytest
 import tiny_model
 import torch
 from lesson_kit import lesson
+from transformers import TrainingArguments
 
 from elad.errors import StudentError
 from elad.kinds import build
@@ -129,6 +130,45 @@ def test_what_rows_were_likely_by_is_worked_out_where_the_model_is(
     found = referred(model, items, 3, student.decoder.sight)
     assert [(one.device.type, len(one)) for one in sums] == [("meta", 3), ("meta", 3), ("meta", 2)]
     assert [row.reference for item in found for row in item.rows] == [0.0] * 8
+
+
+def test_several_processes_are_refused_before_anything_is_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    student = tiny(folder)
+    model, _ = student.trainable()
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    with pytest.raises(StudentError, match=r"training: 2 processes were started, .* one"):
+        train(model, student.tokenizer, EXAMPLES, lesson(QUICK), write=student.writer(model))
+
+
+@dataclass(frozen=True)
+class Climbing:
+    """An objective that leaves the student as it is and makes its own loss smaller by a weight of its own."""
+
+    own: torch.Tensor | None = None
+    needs: frozenset[Need] = frozenset()
+
+    def begun(self, seed: int, device: torch.device) -> tuple["Climbing", list[torch.Tensor]]:
+        weight = torch.ones((), requires_grad=True, device=device)
+        return Climbing(own=weight), [weight]
+
+    def __call__(self, logits_NV: torch.Tensor, targets: Targets) -> LossSum:
+        assert self.own is not None
+        total = (logits_NV * 0.0).sum() + self.own * targets.mask_N.sum()
+        return LossSum(total=total, count=targets.mask_N.sum(), parts={})
+
+
+def test_what_an_objective_learns_beside_the_student_does_not_move_what_the_training_is_stopped_by(
+    folder: Path,
+) -> None:
+    student = tiny(folder)
+    model, _ = student.trainable()
+    bought = [replace(one, source="repaired") for one in EXAMPLES]
+    stopped = replace(QUICK, epochs=3, patience=3, validation_share=0.25)
+    summary = train(
+        model, student.tokenizer, bought, replace(lesson(stopped), objective=Climbing()), write=student.writer(model)
+    )
+    assert summary["validation_losses"] == [1.0] * 3
+    assert summary["losses"][-1] < 1.0  # it did learn
 
 
 @pytest.mark.parametrize("lora", [Lora(), None], ids=["lora", "full"])

@@ -83,6 +83,14 @@ def test_contradiction_is_weighed_against_entailment_alone(model: str) -> None:
     assert scorer.contradiction([]) == []
 
 
+def test_a_model_that_wants_the_hypothesis_first_reads_it_first(model: str) -> None:
+    pairs = [("two pears are left", "two pears are gone"), ("three", "apples are gone")]
+    turned = [(second, first) for first, second in pairs]
+    plain, other = CrossEncoder(model=model), CrossEncoder(model=model, hypothesis_first=True)
+    for told in (lambda one, of: one(of), lambda one, of: one.contradiction(of)):
+        assert told(other, pairs) == told(plain, turned) != told(plain, pairs)
+
+
 def test_a_model_of_these_two_labels_needs_no_third(tmp_path: Path) -> None:
     scorer = CrossEncoder(model=save(tmp_path, {0: "entailment", 1: "contradiction"}))
     pairs = [("two pears are left", "two pears are gone"), ("three", "apples are gone")]

@@ -3,8 +3,8 @@
 Idea: ask the teacher only about questions whose reasoning steps the student is unsure of, and only
 to repair the first wrong step of the student's own explanation.
 New here: nothing; the loop's own defaults are this method.
-Evidence: the loop, the intra-explanation score and the teacher's role are sourced; the inter-explanation
-score, the aggregation and the protocol of the revision are our reconstruction (docs/design.md).
+Evidence: the loop, the intra-explanation score and the teacher's role are sourced [2]; the inter-explanation
+score, the aggregation and the protocol of the revision are our reconstruction [D] (docs/design.md).
 Differs from the paper: what could not be read is unknown; students here are small and trained with LoRA.
 Not reproduced: any number of the paper; none could be read.
 """

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from elad.errors import ConfigError, nearest
 from elad.experiment import Experiment
 
 HERE = Path(__file__).parent
+_HEAD = re.compile(r"[A-Z][\w ]*(?: \[\w\])?:")
+"""What a part of a card begins with."""
 
 
 def find(name: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -46,13 +49,13 @@ def cards() -> list[dict[str, str]]:
 
 
 def _part(card: str, head: str) -> str:
-    """The sentence of a card that starts with `head`, its continuation lines joined."""
+    """The part of a card that starts with `head`, up to an empty line or the next part, its lines joined."""
     lines: list[str] = []
     for line in card.splitlines():
         if line.startswith(head):
             lines.append(line.removeprefix(head).strip())
-        elif lines and line[:1].islower():
-            lines.append(line.strip())
-        elif lines:
+        elif lines and (not line.strip() or _HEAD.match(line)):
             break
+        elif lines:
+            lines.append(line.strip())
     return " ".join(lines)

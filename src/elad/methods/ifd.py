@@ -59,7 +59,8 @@ class Ifd:
     """How little the question helps the student to say the answer; the question as a whole is scored, not its steps.
 
     The aggregate is IFD / (1 + IFD): the same order, in 0..1, and one half where the question does not help at all.
-    What is dropped has 0, so that `top` takes it last. The ratio itself and its losses, in nats, are in the detail.
+    What is dropped, or has no ratio, has 0, so that `top` takes it last. The ratio itself and its losses, in nats, are
+    in the detail.
     """
 
     __pydantic_config__ = _STRICT
@@ -86,7 +87,7 @@ class Ifd:
         """Scores in the drafts' order; nothing is drawn. Confidence is the geometric mean of the tokens' probabilities.
 
         Edges: an answer that is empty, does not fit the context after its question, or has losses that are no numbers
-        is wholly uncertain, and left out. Raises: DataError for a question without a given answer, StudentError where
+        has 0, and is left out. Raises: DataError for a question without a given answer, StudentError where
         the two losses would be over different tokens.
         """
         texts = [chain.text if self.of_drafts else _given(problem, task) for problem, chain in drafts]
@@ -103,7 +104,7 @@ class Ifd:
             raise StudentError(f"{problem.id}: cannot be scored: {told}")
         conditioned, direct = _loss(after), _loss(alone)
         if not (isfinite(conditioned) and isfinite(direct) and direct > 0):
-            return StepScores(parts={}, steps=(), aggregate=1.0, confidence=0.0, detail={"left_out": "has no score"})
+            return StepScores(parts={}, steps=(), aggregate=0.0, confidence=0.0, detail={"left_out": "has no score"})
         value = conditioned / direct if self.ratio == "losses" else exp(min(conditioned - direct, _LARGEST))
         detail = {"ifd": value, "conditioned": conditioned, "direct": direct, "tokens": len(after)}
         dropped = self.drop_above is not None and value > self.drop_above
@@ -220,14 +221,14 @@ class LengthMatched:
     """The control: by lot, but as many of each length of the given answer, in characters, as another selector picks.
 
     What the authors picked has far longer answers than their pool [C, R], and that alone may be what helps. The
-    experience, if any, is the other's own. Source: ours [D].
+    experience, if any, is the other's own. What the score leaves out is drawn by neither. Source: ours [D].
     """
 
     __pydantic_config__ = _STRICT
 
     like: Cherry = field(default_factory=Cherry)
     strata: int = 10
-    """Parts of the pool by length, all of one size."""
+    """Parts by length, all of one size, of what the score does not leave out."""
 
     def __post_init__(self) -> None:
         """Raises: ConfigError naming the key that cannot be used."""
@@ -252,7 +253,8 @@ class LengthMatched:
         picks = self.like(candidates, allowance, rng)
         if self.like.experience is not None:
             return picks
-        lengths = by_lot(candidates, rng, lambda one: len(one.problem.rationale or one.problem.answer or ""))
+        open_ = [one for one in candidates if not _left_out(one)]
+        lengths = by_lot(open_, rng, lambda one: len(one.problem.rationale or one.problem.answer or ""))
         ordered, wanted = sorted(lengths, key=lengths.__getitem__), {*picks}
         places = {key: place for place, key in enumerate(lengths)}
         borders = [part * len(ordered) // self.strata for part in range(self.strata + 1)]

@@ -6,10 +6,14 @@ New here: `KnowledgeDetection`, a reviser that asks the student alone. The objec
 Evidence: samples, both filters, the pair, the variant without passages, the objective and the settings are primary,
 from the paper and the authors' code [P].
 Differs from the paper: questions and passages are given, not written by GPT-3.5; the supervised stage is the warm-up;
-LoRA on a small student; no repetition penalty (docs/design.md, Numbers); texts are judged whole, where the code goes
+LoRA on a small student; one learning rate for both, the paper's of DPO (1e-6, 5e-7 for larger ones) ten times as for
+LoRA, where its supervised stage has 2e-5; two rounds, of which each takes its reference anew from the student that
+the last one left; no repetition penalty (docs/design.md, Numbers); texts are judged whole, where the code goes
 sentence by sentence; one pair a question, where the code may take four. A text does not contradict one that says the
 same, unasked; the better one must conclude; pairs of like texts are left out [D]. The student as its own judge is
-ours [D]: the authors take DeBERTa-v3-large fine-tuned on MNLI, which `nli: {model: ...}` may be.
+ours [D]: the authors take SelfCheckGPT's DeBERTa-v3-large fine-tuned on MNLI, which `nli: {model: ...,
+hypothesis_first: true}` may be: it reads the claim first. Without passages the filter by `unknown` is ours, and each
+two samples are judged both ways, the mean of which does not hang on their order; the code judges one way [D].
 Checked against: the authors' code for what is averaged over and which text is judged by which; a slow reference of both
 filters. benchmarks/knowledge_detection.py measures whether they tell known facts from unknown ones; it was not run to
 its end yet.
@@ -18,6 +22,7 @@ Not reproduced: any table.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -61,8 +66,8 @@ class KnowledgeDetection:
     S_L < `consistency` and S_K > `unknown`; y* is then preferred to the one of Y_r that contradicts it most. Empty
     samples are left out. All may be as long as a draft, and are fixed by the run's seed.
 
-    Without passages each of K samples is scored by the mean of S_C over the others, S_K is the mean of these, and
-    the lowest is preferred to the highest.
+    Without passages each of K samples is scored by the mean of S_C over the others, that of each two being the mean of
+    both ways, S_K is the mean of these, and the lowest is preferred to the highest.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -220,8 +225,8 @@ def _without(trial: _Trial) -> Asking[Revision]:
     settings = trial.settings
     asks = trial.draws(trial.case.candidate.problem, settings.temperature, "without", settings.samples)
     chains = _spoken((yield from trial.answers(asks)), least=2)
-    places = [(later, earlier) for later in range(len(chains)) for earlier in range(later)]
-    judged = yield from trial.contradictions([(chains[later], chains[earlier]) for later, earlier in places])
+    places = [*permutations(range(len(chains)), 2)]
+    judged = yield from trial.contradictions([(chains[one], chains[other]) for one, other in places])
     of = range(len(chains))
     scores = [fmean(value for pair, value in zip(places, judged, strict=True) if one in pair) for one in of]
     trial.detail |= {"unknown": fmean(scores), "without": scores}
@@ -259,7 +264,7 @@ def experiment() -> "Experiment":
         },
         "objective": {"kind": "dpo", "beta": 0.3},
         "drafting": {"max_tokens": 40},
-        "training": {"epochs": 2, "warm_start": True},
+        "training": {"epochs": 2, "learning_rate": 1.0e-5, "warm_start": True},
         "rounds": {"count": 2, "questions": 20},
     }
     return Experiment.of(raw, base=folder(), source="methods/knowledge_detection.py")

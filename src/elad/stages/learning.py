@@ -70,10 +70,13 @@ def _count(world: World, summary: Mapping[str, Any], number: int, *, onward: boo
     if too_long:
         over = f"{too_long} of {summary['examples']} rows are over training.max_length ({most} tokens)"
         world.progress.note(f"round {number}: {over}: nothing is learnt from them")
+    if unpaired := summary.get("unpaired", 0):
+        lone = f"{unpaired} of {summary['examples']} rows are no pairs"
+        world.progress.note(f"round {number}: {lone}: nothing is learnt from them")
     if sizes := summary.get("vocabularies"):
         both = f"the student predicts {sizes['student']} tokens and its guide {sizes['guide']}, padding among them"
         world.progress.note(f"round {number}: {both}: the first {min(sizes.values())} are compared, renormalised")
-    learnt = summary["examples"] - too_long - summary.get("unpaired", 0)
+    learnt = summary["examples"] - too_long - unpaired
     world.too_long = too_long + (world.too_long if onward else 0)
     world.learnt = learnt + (world.learnt if onward else 0)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
+from elad.learning import Need
 from elad.ledger.events import Kind
 from elad.ledger.people import reviewed
+from elad.outcomes import RevisionOutcome
 from elad.records import Example, Problem, Revision, from_json
 from elad.world import World
 
@@ -17,10 +20,17 @@ def warmup_rows(world: World) -> list[Example]:
 def bought_rows(world: World, first: int, last: int) -> list[Example]:
     """Of the revisions of some rounds, both ends included, those that may be trained on, in the order of the picks.
 
-    What a reviewer has rejected is not among them; what one has edited is, as it was edited.
+    What a reviewer has rejected is not among them; what one has edited is, as it was edited. Where the objective learns
+    from pairs, what was repaired or edited is preferred to the student's own chain. With `edited_weight` the repaired
+    step is marked by it, where it stands in the chain as it was bought.
     """
+    weight, paired = world.experiment.edited_weight, Need.PAIRS in world.experiment.objective.needs
     return [
-        replace(_row(world, problem, revision.after, revision.outcome), rejected=revision.rejected)
+        replace(
+            _row(world, problem, revision.after, revision.outcome),
+            rejected=_rejected(revision) if paired else revision.rejected,
+            marks=() if weight is None else tuple((*part, weight) for part in _edited(revision.after, revision)),
+        )
         for problem, revision in _revised(world, first, last)
         if revision.outcome.trainable and revision.after is not None
     ]
@@ -41,6 +51,24 @@ def _revised(world: World, first: int, last: int) -> Iterator[tuple[Problem, Rev
     for event in world.ledger.events(Kind.PICK):
         if revision := revised.get(event.payload["problem_id"]):
             yield from_json(Problem, event.payload["problem"]), revision
+
+
+def _rejected(revision: Revision) -> str | None:
+    """What is worse than the revised chain; None where nothing is known to be, or the student has written nothing."""
+    repaired = revision.outcome in (RevisionOutcome.REPAIRED, RevisionOutcome.EDITED)
+    return revision.rejected or (revision.before.rstrip() or None if repaired else None)
+
+
+def _edited(after: str, revision: Revision) -> list[tuple[int, int]]:
+    """The characters of the repaired step: it begins no later than where the chain parts from the student's own."""
+    edit = revision.edit
+    if not edit or revision.outcome is not RevisionOutcome.REPAIRED:
+        return []
+    alike = (one == other for one, other in zip(revision.before, after, strict=False))
+    common = sum(takewhile(bool, alike))
+    parting = len(after) - len(after[common:].lstrip())
+    start = after.rfind(edit, 0, parting + len(edit))
+    return [] if start < 0 else [(start, start + len(edit))]
 
 
 def _end(world: World, problem: Problem) -> str:

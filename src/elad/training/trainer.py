@@ -50,7 +50,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
     the examples that reject nothing under `unpaired`. Where a guide pads its vocabulary to another size, `vocabularies`
     tells both; where the loss has several parts, `parts` tells them by epoch. `write` is who answers for a feed.
     `dtype` is what is multiplied in, which need not be what weights, losses and the optimiser are in (`target_logits`).
-    Raises: StudentError where a guide reads other tokens, or a loss or a weight is no number any more.
+    Raises: StudentError where a guide reads other tokens, a loss or a weight is no number, or there are more processes.
     """
     training, seed = lesson.training, lesson.seed
     sizes = _sizes(lesson, model, tokenizer)
@@ -71,7 +71,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
         cast("Any", model).activation_checkpointing_enable({"use_reentrant": False})
     with tempfile.TemporaryDirectory() as scratch:
         serving = Serving(tokenizer=tokenizer, lesson=lesson, write=write)
-        lesson, own = _begun(lesson, next(model.parameters()).device)
+        (judge, _), (lesson, own) = _begun(lesson, model), _begun(lesson, model)
         trainer = _ElaTrainer(
             model=model,
             args=_arguments(training, Path(scratch), seed, checked=bool(check)),
@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913 - who learns what from what, and who is told
             callbacks=[*_callbacks(training, progress, serving, checked=bool(check)), *own],
         )
         trainer.lesson, trainer.sight, trainer.check, trainer.parts = lesson, sight, check, defaultdict(float)
-        trainer.dtype = dtype
+        trainer.dtype, trainer.judge = dtype, judge
         # The Trainer counts a step's targets only for models whose own loss takes the count; ours always does.
         trainer.model_accepts_loss_kwargs = True
         trainer.remove_callback(PrinterCallback)
@@ -135,10 +135,11 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     }
 
 
-def _begun(lesson: Lesson, device: torch.device) -> tuple[Lesson, list[TrainerCallback]]:
+def _begun(lesson: Lesson, model: nn.Module) -> tuple[Lesson, list[TrainerCallback]]:
     """The lesson with its objective ready to learn, where that has weights of its own, and what moves them."""
     if not isinstance(lesson.objective, Learns):
         return lesson, []
+    device = next(model.parameters()).device
     objective, weights = lesson.objective.begun(derive_seed(lesson.seed, "objective"), device)
     moving: list[TrainerCallback] = [_OwnWeights(weights, lesson.training.learning_rate)] if weights else []
     return replace(lesson, objective=objective), moving
@@ -204,6 +205,8 @@ class _ElaTrainer(Trainer):
     """The Trainer with an objective in place of the model's own loss."""
 
     lesson: Lesson
+    judge: Lesson
+    """The lesson whose objective stays as it began: by one that moves, losses of two epochs would not compare."""
     sight: Sight
     dtype: torch.dtype | None
     check: Sequence[Item]
@@ -263,8 +266,8 @@ class _ElaTrainer(Trainer):
         total, count, size = 0.0, 0, self.args.per_device_eval_batch_size
         with torch.no_grad():
             for start in range(0, len(self.check), size):
-                batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.lesson)))
-                loss = step_loss(model, cast("Any", batch), self.lesson, self.sight, self.dtype)
+                batch = self._prepare_inputs(cast("Any", packed(self.check[start : start + size], self.judge)))
+                loss = step_loss(model, cast("Any", batch), self.judge, self.sight, self.dtype)
                 total, count = total + float(loss.total), count + int(loss.count)
         cast("Serving", self.data_collator).validated(total / count)
         metrics = {"eval_loss": total / count}
@@ -319,8 +322,9 @@ class _OneDevice(TrainingArguments):
 
 
 def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -> TrainingArguments:
+    """Raises: StudentError under several processes: gradients would be averaged over them, and counts summed."""
     micro = min(training.micro_batch_size, training.batch_size)
-    return _OneDevice(
+    arguments = _OneDevice(
         output_dir=str(scratch),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
@@ -344,3 +348,6 @@ def _arguments(training: Training, scratch: Path, seed: int, *, checked: bool) -
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if arguments.world_size > 1:
+        raise StudentError(f"training: {arguments.world_size} processes were started, and it runs in one; start one")
+    return arguments

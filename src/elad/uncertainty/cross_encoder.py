@@ -21,6 +21,8 @@ class CrossEncoder:
     """A scorer of `Entailment` and `Contradiction`, a folder or a hub name; loaded at the first question, then kept."""
 
     model: Located
+    hypothesis_first: bool = False
+    """Whether the model was trained to read what may follow first, and what it follows from second."""
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """For each pair, the probability that the first entails the second.
@@ -33,14 +35,15 @@ class CrossEncoder:
         """For each pair, the probability that the first contradicts the second, if it does not entail it.
 
         What is neither is left aside, as in the model of SelfCheckGPT (`potsawee/deberta-v3-large-mnli`, whose card
-        says that its neutral head was removed [S]). That model wants the pairs the other way round.
+        says that its neutral head was removed [S]). That model wants the pairs the other way round: `hypothesis_first`.
         Raises: ConfigError when the model cannot be loaded, or has not both labels.
         """
         return self._scored(pairs, ("contradiction", "entailment"))
 
     def _scored(self, pairs: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> list[float]:
         score = _scorer(self.model)
-        cut = [(first[:_MAX_CHARS], second[:_MAX_CHARS]) for first, second in pairs]
+        turned = [(second, first) for first, second in pairs] if self.hypothesis_first else pairs
+        cut = [(first[:_MAX_CHARS], second[:_MAX_CHARS]) for first, second in turned]
         batches = (cut[start : start + _BATCH] for start in range(0, len(cut), _BATCH))
         return [value for batch in batches for value in score(batch, labels)]
 
