@@ -267,7 +267,7 @@ def test_a_learnt_band_is_drawn_by_the_seed_and_matters(folder: Path, guide: Gui
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """An objective whose weights of its own are kept beyond the training."""
+    """An objective whose weights of its own are kept beyond the training: those that are begun last, and learn."""
 
     inner: Any
     weights: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
@@ -276,7 +276,7 @@ class Kept:
 
     def begun(self, seed: int, device: torch.device) -> tuple[Objective, list[torch.Tensor]]:
         ready, weights = self.inner.begun(seed, device)
-        self.weights.extend(weights)
+        self.weights[:] = weights
         return ready, weights
 
     def __call__(self, logits_NV: torch.Tensor, targets: Targets) -> LossSum:
