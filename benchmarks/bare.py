@@ -20,7 +20,7 @@ from elad.methods.elad import experiment
 from elad.records import Chain, Problem, Sampling, digest
 from elad.stages.drafting import chains
 from elad.stages.learning import learn
-from elad.students.transformers import MANIFEST, TransformersStudent, holds_adapter
+from elad.students.transformers import MANIFEST, TransformersStudent
 from elad.tasks.reading import read
 from elad.training.rows import encode_prompt, encode_text
 from elad.world import World
@@ -143,9 +143,11 @@ def warmed(batch: int, tokens: int, model: str | None = None) -> tuple[Transform
     """
     given = experiment().but([f"student.batch_size={batch}", f"drafting.max_tokens={tokens}"])
     if model:
-        adapted = (Path(model) / MANIFEST).is_file() and holds_adapter(Path(model))
-        given = given if adapted else given.but([f"student.model={model}"])
-        chosen = given.student.load(Path(model)) if adapted else given.student.open()
+        if (Path(model) / MANIFEST).is_file():
+            chosen = given.student.load(Path(model))
+        else:
+            given = given.but([f"student.model={model}"])
+            chosen = given.student.open()
         assert isinstance(chosen, TransformersStudent)
         return chosen, given
     with World.open(given, Path("runs/warmed") / digest([given.identity(), trainer()])) as world:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import takewhile
+from os.path import commonprefix
 
 from elad.learning import Need
 from elad.ledger.events import Kind
@@ -64,8 +64,7 @@ def _edited(after: str, revision: Revision) -> list[tuple[int, int]]:
     edit = revision.edit
     if not edit or revision.outcome is not RevisionOutcome.REPAIRED:
         return []
-    alike = (one == other for one, other in zip(revision.before, after, strict=False))
-    common = sum(takewhile(bool, alike))
+    common = len(commonprefix([revision.before, after]))  # noqa: RUF071 - characters are meant
     parting = len(after) - len(after[common:].lstrip())
     start = after.rfind(edit, 0, parting + len(edit))
     return [] if start < 0 else [(start, start + len(edit))]
